@@ -82,17 +82,23 @@ func NewPlan(p Plan) (*Plan, error) {
 			return nil, fmt.Errorf("extra point %s: %d decimals, want 0 to %d", e.Name, e.Decimals, MaxDecimals)
 		}
 	}
+	if n := p.Slots(); n > MaxSlots {
+		return nil, fmt.Errorf("%d columns, texts, lists and extra points: want %d at most", n, MaxSlots)
+	}
 	q := p
 	q.id = q.hash()
 	return &q, nil
 }
 
+// MaxSlots is the largest number of slots of a plan.
+const MaxSlots = 4096
+
 // MaxDecimals is the finest resolution of a scaled integer.
 const MaxDecimals = 9
 
-// ValidPeriod reports whether d may be a tier's period: it divides a minute, or is whole minutes.
+// ValidPeriod reports whether d may be a tier's period: whole microseconds that divide a minute, or whole minutes.
 func ValidPeriod(d time.Duration) bool {
-	return d >= time.Millisecond && (time.Minute%d == 0 || d%time.Minute == 0)
+	return d >= time.Millisecond && d%time.Microsecond == 0 && (time.Minute%d == 0 || d%time.Minute == 0)
 }
 
 // ID is the plan's name in tables: 16 hex digits of a SHA-256 over map, periods, columns and tiers.
