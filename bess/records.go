@@ -95,20 +95,34 @@ type DeadLetter struct {
 	Payload    []byte
 }
 
-// LedgerRow says which scans of one device and epoch one flush committed. Written once per flush, append-only.
+// Streams of ledger rows, see docs/format/ledger.md.
+const (
+	StreamScan     = "scan"     // scans of one device and epoch
+	StreamRecord   = "record"   // device records and agent events of one site and epoch; Device is ""
+	StreamPosition = "position" // how far one partition was read; no site
+	StreamGap      = "gap"      // messages of one partition that the log had lost before they were read; no site
+)
+
+// LedgerRow says which scans of one device and epoch one flush committed, or (StreamPosition, StreamGap) what became of
+// one partition. Written once per flush, append-only.
 type LedgerRow struct {
+	Stream                    string
 	Site                      string
 	Device                    string
 	Epoch                     int64
 	Partition                 int
 	Generation                int64
-	FirstOffset, NextOffset   int64      // the flush's offsets of this partition: [FirstOffset, NextOffset)
-	Ranges                    []SeqRange // accepted seq
-	FirstTS, LastTS           int64      // of the accepted scans, microseconds
+	FirstOffset, NextOffset   int64      // the flush's offsets of this partition: [FirstOffset, NextOffset); gap: the lost ones
+	Ranges                    []SeqRange // accepted seq or rec, ascending
+	FirstTS, LastTS           int64      // of the accepted scans, microseconds; 0 without any
 	Good, Partial, Stale, Bad int64
 	Duplicates                int64 // seen again in this flush and not stored
-	Conflicts                 int64
-	Stream                    string // "scan", or "record" for device records and agent events (Device is then "")
+	Conflicts                 int64 // the same name with another payload: in dead_letters
+	CommitTS                  int64 // central's clock when the flush was cut, microseconds
+
+	// Position rows: the last message before NextOffset, and a hash over its key, value and timestamp.
+	FingerprintOffset int64
+	Fingerprint       string
 }
 
 // SeqRange is a closed interval of sequence numbers.
@@ -121,7 +135,7 @@ type StateSeconds struct {
 }
 
 // RollupPart is an additive partial over one minute of one point: what one offset range contributed. Merging is
-// associative and commutative, see MergeRollup.
+// associative and commutative, see docs/format/rollup.md.
 type RollupPart struct {
 	Site, Device string
 	Kind         Kind

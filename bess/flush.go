@@ -1,0 +1,70 @@
+package bess
+
+// Table is one of the tables that a flush writes to. The order of the constants is the order of the commits: the ledger
+// comes last, so that what it holds is in all the others.
+type Table uint8
+
+// Tables of a flush.
+const (
+	TableTelemetry Table = iota
+	TableRollup1mParts
+	TableDevices
+	TableAgentEvents
+	TableDeadLetters
+	TableLedger
+	numTables
+)
+
+var tableNames = [numTables]string{"telemetry", "rollup_1m_parts", "devices", "agent_events", "dead_letters", "ledger"}
+
+// String is the table's name, which is also its directory in the lake.
+func (t Table) String() string {
+	if t < numTables {
+		return tableNames[t]
+	}
+	return "unknown"
+}
+
+// FlushTables lists the tables in the order in which a flush commits them.
+func FlushTables() []Table {
+	out := make([]Table, numTables)
+	for i := range out {
+		out[i] = Table(i)
+	}
+	return out
+}
+
+// Flush is what one run of messages adds to the tables. It is immutable once it is handed over.
+type Flush struct {
+	Topic  string
+	Ranges []OffsetRange // one per partition, ascending partition
+
+	Scans       *Section
+	Rollups     []RollupPart
+	Devices     []DeviceRecord
+	Events      []AgentEvent
+	DeadLetters []DeadLetter
+	Ledger      []LedgerRow
+}
+
+// Rows counts the rows that the flush has for a table.
+func (f *Flush) Rows(t Table) int {
+	switch t {
+	case TableTelemetry:
+		if f.Scans == nil {
+			return 0
+		}
+		return f.Scans.Rows()
+	case TableRollup1mParts:
+		return len(f.Rollups)
+	case TableDevices:
+		return len(f.Devices)
+	case TableAgentEvents:
+		return len(f.Events)
+	case TableDeadLetters:
+		return len(f.DeadLetters)
+	case TableLedger:
+		return len(f.Ledger)
+	}
+	return 0
+}
