@@ -94,10 +94,13 @@ func (k *Kafka) properties(inner, controller string, extra map[string]string) []
 		"transaction.state.log.num.partitions":             "1",
 		"share.coordinator.state.topic.replication.factor": "1",
 		"share.coordinator.state.topic.min.isr":            "1",
-		"group.initial.rebalance.delay.ms":                 "0",
-		"num.network.threads":                              "2",
-		"num.io.threads":                                   "2",
-		"log.cleaner.dedupe.buffer.size":                   "16777216",
+		// A broker that was killed may register again when its old session is over: nine seconds by default.
+		"broker.session.timeout.ms":        "3000",
+		"broker.heartbeat.interval.ms":     "500",
+		"group.initial.rebalance.delay.ms": "0",
+		"num.network.threads":              "2",
+		"num.io.threads":                   "2",
+		"log.cleaner.dedupe.buffer.size":   "16777216",
 	}
 	maps.Copy(p, extra)
 	var b strings.Builder

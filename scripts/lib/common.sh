@@ -11,7 +11,7 @@ short_hash() { cat "$@" | sha256sum | cut -c1-8; }
 
 # Each installed thing lives in a directory named by its version, or by the hash of what defines it, so a new pin
 # never meets an old installation and two checkouts can share the cache.
-KAFKA_DIR=$CACHE/kafka-$KAFKA_VERSION
+KAFKA_DIR=$CACHE/kafka-$KAFKA_VERSION-$(short_hash "$LIB/kafka-pom.xml")
 VERSITYGW_DIR=$CACHE/versitygw-$VERSITYGW_VERSION
 STATICCHECK_DIR=$CACHE/staticcheck-$STATICCHECK_VERSION
 MINIO_DIR=$CACHE/minio-$MINIO_VERSION
