@@ -31,14 +31,29 @@ func Of(s *bess.Section) []bess.RollupPart {
 type worker struct {
 	shapes shapes
 	nums   []bess.Num
+	rows   []row  // of the device, all runs one after the other
 	cells  []cell // of the open minute, one per epoch
 	open   int
 	minute int64
 	out    []bess.RollupPart
 }
 
+// row is what all columns of a row share.
+type row struct {
+	ts, epoch int64
+	counts    bool // good or partial
+}
+
 // device rolls up the runs of one device, which are in order of ts.
 func (w *worker) device(runs []bess.Run) {
+	w.rows = w.rows[:0]
+	for _, r := range runs {
+		ts, epochs := r.TS(), r.Epoch()
+		for i := range r.Len() {
+			q := r.Quality(i)
+			w.rows = append(w.rows, row{ts.At(i), epochs.At(i), q == bess.Good || q == bess.Partial})
+		}
+	}
 	w.nums = w.nums[:0]
 	for i, r := range runs {
 		if i > 0 && r.Plan() == runs[i-1].Plan() {
@@ -64,28 +79,27 @@ func (w *worker) point(runs []bess.Run, num bess.Num) {
 	s := &w.shapes[num]
 	site, device := runs[0].Site(), runs[0].Device()
 	w.open = 0
+	next := 0
 	for _, r := range runs {
+		rows := w.rows[next : next+r.Len()]
+		next += r.Len()
 		col, ok := r.Column(num)
 		if !ok {
 			continue
 		}
 		plan := r.Plan()
 		period := plan.Periods[plan.Columns[bess.Find(plan.Columns, num)].Tier].Microseconds()
-		tss, epochs := r.TS(), r.Epoch()
 		var at bess.Texts
 		hasAt := false
 		if s.at != 0 {
 			at, hasAt = r.Text(s.at)
 		}
-		for i := range r.Len() {
+		for i := range rows {
 			v := col.At(i)
-			if v == bess.Absent {
+			if v == bess.Absent || !rows[i].counts {
 				continue
 			}
-			if q := r.Quality(i); q != bess.Good && q != bess.Partial {
-				continue
-			}
-			ts := tss.At(i)
+			ts := rows[i].ts
 			if w.open > 0 && (ts < w.minute || ts >= w.minute+minuteUS) {
 				w.close(s, site, device)
 			}
@@ -96,7 +110,7 @@ func (w *worker) point(runs []bess.Run, num bess.Num) {
 			if hasAt {
 				text = at.At(i)
 			}
-			w.cell(epochs.At(i)).add(s, r.Kind(), ts, v, col.Decimals, period, text)
+			w.cell(rows[i].epoch).add(s, r.Kind(), ts, v, col.Decimals, period, text)
 		}
 	}
 	w.close(s, site, device)
