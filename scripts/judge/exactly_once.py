@@ -1,0 +1,53 @@
+"""Counts the scans in table `telemetry` the way a stranger would: with delta-rs, without a word from bessd.
+
+    exactly_once.py TABLE_URL [--rows FILE] [--since-us N]
+
+prints {"rows", "distinct", "epochs": [{site, device, epoch, rows, distinct, first, last, first_ts, last_ts, qualities}]}
+and, with --rows, writes site,device,epoch,seq,ts_us,quality,heartbeat as CSV in order of site, device, ts.
+TABLE_URL is a path or s3://bucket/prefix; S3 settings come from AWS_* in the environment.
+"""
+import argparse
+import json
+import os
+import sys
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from deltalake import DeltaTable
+
+
+def open_table(url):
+    options = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
+    return DeltaTable(url, storage_options=options or None)
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("table")
+    a.add_argument("--rows")
+    args = a.parse_args()
+    names = ["site", "device", "epoch", "seq", "ts", "quality", "heartbeat"]
+    t = open_table(args.table).to_pyarrow_table(columns=names)
+    t = pa.table({n: t[n].cast(pa.string()) if n in ("site", "device", "quality") else t[n] for n in names})
+    t = t.append_column("ts_us", t["ts"].cast(pa.int64()))
+    key = ["site", "device", "epoch"]
+    g = t.group_by(key).aggregate([("seq", "count"), ("seq", "count_distinct"), ("seq", "min"), ("seq", "max"),
+                                   ("ts_us", "min"), ("ts_us", "max")])
+    q = t.group_by(key + ["quality"]).aggregate([("seq", "count")]).to_pylist()
+    qualities = {}
+    for r in q:
+        qualities.setdefault((r["site"], r["device"], r["epoch"]), {})[r["quality"]] = r["seq_count"]
+    epochs = [{"site": r["site"], "device": r["device"], "epoch": r["epoch"], "rows": r["seq_count"],
+               "distinct": r["seq_count_distinct"], "first": r["seq_min"], "last": r["seq_max"],
+               "first_ts": r["ts_us_min"], "last_ts": r["ts_us_max"],
+               "qualities": qualities[(r["site"], r["device"], r["epoch"])]} for r in g.to_pylist()]
+    if args.rows:
+        out = t.select(["site", "device", "epoch", "seq", "ts_us", "quality", "heartbeat"])
+        out = out.sort_by([("site", "ascending"), ("device", "ascending"), ("ts_us", "ascending")])
+        pa.csv.write_csv(out, args.rows)
+    json.dump({"rows": t.num_rows, "distinct": sum(e["distinct"] for e in epochs), "epochs": epochs}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
