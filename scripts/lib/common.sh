@@ -47,3 +47,8 @@ install() {
   touch "$dir/.ok"
   printf 'install  %s: done in %d s\n' "$title" $((SECONDS - t0))
 }
+
+# tagged_packages TAG_PATTERN: the packages with tests behind a build tag.
+tagged_packages() {
+  grep -rlE "^//go:build .*\b($1)\b" --include='*_test.go' "$ROOT" | xargs -r -n1 dirname | sort -u | sed "s|^$ROOT|.|"
+}
