@@ -68,3 +68,27 @@ func (f *Flush) Rows(t Table) int {
 	}
 	return 0
 }
+
+// LedgerQuery asks for rows of the ledger. Zero fields do not restrict.
+type LedgerQuery struct {
+	FromUS, ToUS int64 // CommitTS in [FromUS, ToUS), microseconds; ToUS 0 = no end
+	Stream       string
+	Site         string
+	Epoch        int64
+}
+
+// Match tells whether a row is asked for.
+func (q LedgerQuery) Match(r *LedgerRow) bool {
+	return r.CommitTS >= q.FromUS && (q.ToUS == 0 || r.CommitTS < q.ToUS) && (q.Stream == "" || q.Stream == r.Stream) &&
+		(q.Site == "" || q.Site == r.Site) && (q.Epoch == 0 || q.Epoch == r.Epoch)
+}
+
+// Commit tells what a flush added to one table.
+type Commit struct {
+	Version int64 // of the table
+	Done    bool  // the table held these offsets already: nothing was written
+	Rows    int64
+	Values  int64 // present values, telemetry only
+	Files   int
+	Bytes   int64 // of the files
+}
