@@ -186,7 +186,7 @@ func (d *Decoder) decodeScan(arm *field) error {
 			return err
 		}
 	}
-	if h.schema.b == nil {
+	if h.schema.num == 0 {
 		return &DecodeError{Offset: arm.at, What: "a scan without schema block"}
 	}
 	plan, err := d.plan(&h.schema)
@@ -248,22 +248,26 @@ func (d *Decoder) fill(arm *field, s *bess.Scan, p *scanParts) error {
 		return p.values.at0(arm).bad("values", "ended early or not a number")
 	}
 	slot += len(s.Values)
+	used := 0
 	for i := range s.Texts {
 		if !absent.has(slot + i) {
-			if len(p.texts) == 0 {
+			if used == len(p.texts) {
 				return arm.bad("texts", "fewer than are present")
 			}
-			t, err := d.texts.get(&p.texts[0], arm, "text")
+			t, err := d.texts.get(&p.texts[used], arm, "text")
 			if err != nil {
 				return err
 			}
 			s.Texts[i] = t
-			p.texts = p.texts[1:]
+			used++
 		}
+	}
+	if used < len(p.texts) {
+		return arm.bad("texts", "more than are present")
 	}
 	slot += len(s.Texts)
 	d.elems = d.elems[:0]
-	used := 0
+	used = 0
 	for i := range s.Lists {
 		if !absent.has(slot + i) {
 			if used == len(p.lists) {
@@ -281,8 +285,8 @@ func (d *Decoder) fill(arm *field, s *bess.Scan, p *scanParts) error {
 	if !readValues(s.Extra, &values, absent, slot) {
 		return p.values.at0(arm).bad("values", "ended early or not a number")
 	}
-	if values.more() || len(p.texts) > 0 || used < len(p.lists) {
-		return arm.bad("scan", "more values, texts or lists than are present")
+	if values.more() || used < len(p.lists) {
+		return arm.bad("scan", "more values or lists than are present")
 	}
 	rejected := varints{b: p.rejected.b}
 	for rejected.more() {
@@ -393,8 +397,7 @@ func (in *interner) get(f, arm *field, what string) (string, error) {
 		return s, nil
 	}
 	if f.num == 0 {
-		f = arm
-		return "", &DecodeError{Offset: f.at, What: what + " is missing", Err: ErrIdentity}
+		return "", &DecodeError{Offset: arm.at, What: what + " is missing", Err: ErrIdentity}
 	}
 	s, err := f.text(maxName, what)
 	if err != nil {

@@ -64,7 +64,7 @@ func parsePlan(schema *field) (*bess.Plan, error) {
 			return nil, err
 		}
 	}
-	if tiers.b != nil {
+	if tiers.num != 0 {
 		if err := setTiers(&p, &tiers); err != nil {
 			return nil, err
 		}

@@ -55,7 +55,7 @@ func (d *Decoder) decodeDevice(arm *field) (*bess.DeviceRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.schema.b != nil {
+	if h.schema.num != 0 {
 		if rec.Plan, err = d.plan(&h.schema); err != nil {
 			return nil, err
 		}

@@ -93,12 +93,12 @@ func (f *field) small(what string) (uint8, error) {
 	return uint8(f.u), nil
 }
 
-// bytes reads a length-delimited field, once: *to must be nil.
+// bytes reads a length-delimited field, once.
 func (f *field) bytes(to *field, what string) error {
 	if err := f.want(protowire.BytesType, what); err != nil {
 		return err
 	}
-	if to.b != nil {
+	if to.num != 0 {
 		return f.bad(what, "stands twice")
 	}
 	*to = *f
