@@ -49,3 +49,15 @@ func (s *rangeSet) sorted() []Range {
 	}
 	return out
 }
+
+// NewLoss is a report on recs, with ranges of what they were.
+func NewLoss(reason Reason, recs []Record) Loss {
+	l := Loss{Reason: reason, Records: len(recs)}
+	var ranges rangeSet
+	for i := range recs {
+		l.Bytes += int64(len(recs[i].Payload))
+		ranges.add(recs[i].Meta)
+	}
+	l.Ranges = ranges.sorted()
+	return l
+}
