@@ -3,7 +3,10 @@
 package testenv
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"testing"
 )
@@ -67,4 +70,64 @@ func wantEqual(got, want int) error {
 		return fmt.Errorf("got %d, want %d", got, want)
 	}
 	return nil
+}
+
+func TestPymodbusImage(t *testing.T) {
+	python := LakePython(t)
+	var ready struct{ Port, Base int }
+	image := python.Start(t, &ready, "pymodbus_image.py", "--sunspec", "3", "--pylontech", "4")
+	dump := func() map[string]*float64 {
+		t.Helper()
+		var d struct {
+			Base   int
+			Models []struct {
+				Error  string
+				Points []struct {
+					Path  string
+					Value any
+				}
+			}
+		}
+		python.JSON(t, &d, "pysunspec_dump.py", "127.0.0.1", fmt.Sprint(ready.Port), "3")
+		values := map[string]*float64{}
+		for _, m := range d.Models {
+			if m.Error != "" {
+				t.Errorf("pysunspec2 says %s", m.Error)
+			}
+			for _, p := range m.Points {
+				values[p.Path] = nil
+				if f, ok := p.Value.(float64); ok {
+					values[p.Path] = &f
+				}
+			}
+		}
+		return values
+	}
+	before := dump()
+	if len(before) < 1000 || before["802:1.SoC"] == nil || before["713:1.SoH"] != nil {
+		t.Fatalf("%d points, SoC %v, SoH %v", len(before), before["802:1.SoC"], before["713:1.SoH"])
+	}
+	var answer struct{ OK bool }
+	image.Ask(t, &answer, `{"set": {"802.SoC": 12.25, "804:2.m:3.ModSoC": null}}`)
+	if after := dump(); !answer.OK || *after["802:1.SoC"] != 12.25 || after["804:2.lithium_ion_string_module:3.ModSoC"] != nil {
+		t.Errorf("after a change: %v, SoC %v", answer, *after["802:1.SoC"])
+	}
+	image.Ask(t, &answer, `{"set": {"999.X": 1}}`)
+	if answer.OK {
+		t.Error("a point that is not there was set")
+	}
+
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", ready.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = c.Write([]byte{0, 1, 0, 0, 0, 6, 4, 3, 0x11, 0x04, 0, 2}) // Pylontech's current, 32 bits in 0.01 A
+	reply := make([]byte, 13)
+	if _, err := io.ReadFull(c, reply); err != nil {
+		t.Fatal(err)
+	}
+	if raw := int32(binary.BigEndian.Uint32(reply[9:])); raw != -15137 {
+		t.Errorf("the current is %d", raw)
+	}
 }
