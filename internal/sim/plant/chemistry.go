@@ -73,7 +73,7 @@ func cellOf(c Chemistry) (*Cell, bool) {
 			{0.50, 3.70}, {0.60, 3.78}, {0.70, 3.88}, {0.80, 3.97}, {0.90, 4.07}, {0.95, 4.12}, {1, 4.18},
 		}
 		cell = Cell{
-			NominalV: 3.7, CapacityAh: 120, R0Ohm: 0.55e-3, R1Ohm: 0.30e-3, TauS: 30, HysteresisV: 0.003, ActivationK: 2600,
+			NominalV: 3.7, CapacityAh: 120, R0Ohm: 0.90e-3, R1Ohm: 0.45e-3, TauS: 30, HysteresisV: 0.003, ActivationK: 2600,
 			HeatJPerK: 2100, CoolWPerK: 0.5, ChargeEff: 0.999, FadePerCycle: 6e-5,
 			ChargeFoldV: [2]float64{4.08, 4.14}, DisFoldV: [2]float64{3.35, 3.05}, MaxV: 4.15, MinV: 3.00, SoCMin: 0.08, SoCMax: 0.92,
 			OverVWarn: Band{4.15, 4.05}, OverVAlarm: Band{4.20, 4.10}, UnderVWarn: Band{2.90, 3.10}, UnderVAlarm: Band{2.70, 3.00},

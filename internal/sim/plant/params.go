@@ -39,7 +39,7 @@ const MaxCRate = 0.5
 func DefaultParams() Params {
 	return Params{
 		Seed: 1, Chemistry: LFP, Banks: 1, Racks: 12, ModulesPerRack: 8, CellsPerModule: 16, PCS: 1,
-		StepS: 1, StartHour: 17, AmbientC: 18, AmbientSwingC: 7, InitialSoC: 0.86, Duty: DailyDuty(),
+		StepS: 1, StartHour: 18, AmbientC: 18, AmbientSwingC: 7, InitialSoC: 0.86, Duty: DailyDuty(),
 	}
 }
 
