@@ -109,9 +109,8 @@ func (s *Section) Append(sc *Scan, lateS int64) {
 	i := slotKeys
 	values := 0
 	for _, part := range [2][]int64{sc.Values, sc.Extra} {
+		i += copy(row[i:], part)
 		for _, v := range part {
-			row[i] = v
-			i++
 			if v != Absent {
 				values++
 			}

@@ -123,6 +123,9 @@ func (l Lists) At(i int) []int32 {
 	if i > 0 {
 		start = listEnd(l.ends.At(i - 1))
 	}
+	if start == end {
+		return []int32{} // empty, not null; does not allocate
+	}
 	return l.elems[start:end:end]
 }
 
