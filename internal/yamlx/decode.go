@@ -20,6 +20,17 @@ type Options struct {
 	Env func(name string) (string, bool)
 	// Unknown may explain a key that the target does not have; "" leaves the usual message.
 	Unknown func(path, key string) string
+	// Expanded is told the path of each value that came from the environment; may be nil.
+	Expanded func(path string)
+}
+
+// Keys lists the keys of a struct type, of which v is a value.
+func Keys(v any) []string {
+	var keys []string
+	for _, f := range fieldsOf(reflect.TypeOf(v)) {
+		keys = append(keys, f.key)
+	}
+	return keys
 }
 
 // Unmarshaler reads itself from a node; what is wrong it says through n.Errorf.
@@ -523,6 +534,9 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 			return
 		}
 		text, expanded = s, true
+		if d.opt.Expanded != nil {
+			d.opt.Expanded(path)
+		}
 	}
 	err := setScalar(v, text, tag, expanded)
 	if err == nil {
