@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,14 +58,19 @@ func TestPython(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if env.Arm != ArmScan {
-				return
+			var got, want, said any
+			switch env.Arm {
+			case ArmScan:
+				said = byNumber(env.Scan)
+			case ArmDevice:
+				said = deviceByField(env.Device)
+			case ArmEvent:
+				said = eventByField(env.Event)
 			}
-			var got, want any
 			if err := json.Unmarshal(lines[i], &got); err != nil {
 				t.Fatal(err)
 			}
-			b, err := json.Marshal(byNumber(env.Scan))
+			b, err := json.Marshal(said)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,6 +82,89 @@ func TestPython(t *testing.T) {
 			}
 		})
 	}
+}
+
+// set holds the fields of a message that are not at their default, as protobuf's JSON form names and prints them.
+type set map[string]any
+
+func (m set) text(name, v string) {
+	if v != "" {
+		m[name] = v
+	}
+}
+
+func (m set) number(name string, v int64) {
+	if v != 0 {
+		m[name] = strconv.FormatInt(v, 10) // 64 bits are text in JSON
+	}
+}
+
+func deviceByField(r *bess.DeviceRecord) any {
+	m := set{"kind": "KIND_" + strings.ToUpper(r.Kind.String()), "not_implemented": r.NotImplemented, "identity": r.Identity, "nameplate": r.Nameplate}
+	m.text("site", r.Site)
+	m.text("device", r.Device)
+	m.number("epoch", r.Epoch)
+	m.number("rec", r.Rec)
+	m.number("ts_us", r.TS)
+	m.text("cause", r.Cause)
+	m.text("parent", r.Parent)
+	m.text("endpoint", r.Endpoint)
+	m.number("unit_id", r.UnitID)
+	schema := set{}
+	schema.text("map", r.Plan.Map)
+	periods := []string{}
+	for _, d := range r.Plan.Periods {
+		periods = append(periods, strconv.FormatInt(d.Microseconds(), 10))
+	}
+	schema["periods"] = periods
+	for name, cols := range map[string][]bess.Column{"columns": r.Plan.Columns, "texts": r.Plan.Texts, "lists": r.Plan.Lists} {
+		words, last := []int{}, 0
+		for _, c := range cols {
+			words = append(words, (int(c.Num)-last)<<4|int(c.Decimals))
+			last = int(c.Num)
+		}
+		schema[name] = words
+	}
+	m["schema"] = schema
+	return set{"device": m}
+}
+
+func eventByField(e *bess.AgentEvent) any {
+	m := set{"kind": "EVENT_" + strings.ToUpper(e.Kind.String())}
+	m.text("site", e.Site)
+	m.number("epoch", e.Epoch)
+	m.number("rec", e.Rec)
+	m.number("ts_us", e.TS)
+	m.number("prev_epoch", e.PrevEpoch)
+	m.text("version", e.Version)
+	m.text("host", e.Host)
+	m.number("spool_records", e.SpoolRecords)
+	m.number("spool_bytes", e.SpoolBytes)
+	m.number("clock_step_us", e.ClockStepUS)
+	m.text("note", e.Note)
+	var seqs, drops []set
+	for _, l := range e.LastSeq {
+		s := set{}
+		s.text("device", l.Device)
+		s.number("seq", l.Seq)
+		seqs = append(seqs, s)
+	}
+	for _, d := range e.Dropped {
+		s := set{}
+		s.text("device", d.Device)
+		s.number("epoch", d.Epoch)
+		s.number("first_seq", d.FirstSeq)
+		s.number("last_seq", d.LastSeq)
+		s.text("reason", d.Reason)
+		drops = append(drops, s)
+	}
+	if seqs != nil {
+		m["last_seq"] = seqs
+	}
+	if drops != nil {
+		m["dropped"] = drops
+	}
+	return set{"event": m}
 }
 
 // byNumber gives a scan the way decode.py prints it.
