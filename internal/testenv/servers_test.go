@@ -76,41 +76,44 @@ func TestPymodbusImage(t *testing.T) {
 	python := LakePython(t)
 	var ready struct{ Port, Base int }
 	image := python.Start(t, &ready, "pymodbus_image.py", "--sunspec", "3", "--pylontech", "4")
-	dump := func() map[string]*float64 {
+	type model struct {
+		ID     int
+		Error  string
+		Points map[string]any
+		Groups map[string][]map[string]any
+	}
+	// dump returns all points by model and place: "804:2/3 ModSoC".
+	dump := func() map[string]any {
 		t.Helper()
-		var d struct {
-			Base   int
-			Models []struct {
-				Error  string
-				Points []struct {
-					Path  string
-					Value any
-				}
-			}
-		}
-		python.JSON(t, &d, "pysunspec_dump.py", "127.0.0.1", fmt.Sprint(ready.Port), "3")
-		values := map[string]*float64{}
+		var d struct{ Models []model }
+		python.JSON(t, &d, "sunspec_dump.py", "127.0.0.1", fmt.Sprint(ready.Port), "3")
+		values, seen := map[string]any{}, map[int]int{}
 		for _, m := range d.Models {
 			if m.Error != "" {
 				t.Errorf("pysunspec2 says %s", m.Error)
 			}
-			for _, p := range m.Points {
-				values[p.Path] = nil
-				if f, ok := p.Value.(float64); ok {
-					values[p.Path] = &f
+			seen[m.ID]++
+			for name, v := range m.Points {
+				values[fmt.Sprintf("%d:%d %s", m.ID, seen[m.ID], name)] = v
+			}
+			for _, group := range m.Groups {
+				for i, member := range group {
+					for name, v := range member {
+						values[fmt.Sprintf("%d:%d/%d %s", m.ID, seen[m.ID], i+1, name)] = v
+					}
 				}
 			}
 		}
 		return values
 	}
 	before := dump()
-	if len(before) < 1000 || before["802:1.SoC"] == nil || before["713:1.SoH"] != nil {
-		t.Fatalf("%d points, SoC %v, SoH %v", len(before), before["802:1.SoC"], before["713:1.SoH"])
+	if len(before) < 1000 || before["802:1 SoC"] == nil || before["713:1 SoH"] != nil {
+		t.Fatalf("%d points, SoC %v, SoH %v", len(before), before["802:1 SoC"], before["713:1 SoH"])
 	}
 	var answer struct{ OK bool }
 	image.Ask(t, &answer, `{"set": {"802.SoC": 12.25, "804:2.m:3.ModSoC": null}}`)
-	if after := dump(); !answer.OK || *after["802:1.SoC"] != 12.25 || after["804:2.lithium_ion_string_module:3.ModSoC"] != nil {
-		t.Errorf("after a change: %v, SoC %v", answer, *after["802:1.SoC"])
+	if after := dump(); !answer.OK || after["802:1 SoC"] != 12.25 || after["804:2/3 ModSoC"] != nil || after["804:2/2 ModSoC"] == nil {
+		t.Errorf("after a change: %v, SoC %v", answer, after["802:1 SoC"])
 	}
 	image.Ask(t, &answer, `{"set": {"999.X": 1}}`)
 	if answer.OK {
@@ -129,5 +132,29 @@ func TestPymodbusImage(t *testing.T) {
 	}
 	if raw := int32(binary.BigEndian.Uint32(reply[9:])); raw != -15137 {
 		t.Errorf("the current is %d", raw)
+	}
+}
+
+// tableFigures is what scripts/judge/tablesum.py says about a column, as far as this test looks.
+type tableFigures struct {
+	Rows    int
+	Columns map[string]struct {
+		Nulls int
+		Sum   float64
+		Hash  string
+	}
+}
+
+// Spark reads, from the bucket's directory, what deltalake wrote through S3.
+func TestSparkReadsTheBucket(t *testing.T) {
+	s := StartS3(t, S3Options{})
+	var wrote struct{ Rows, Sum int }
+	LakePython(t).JSON(t, &wrote, "s3_smoke.py", "write", s.Endpoint, s.Bucket, s.AccessKey, s.SecretKey)
+	var read struct{ Tables map[string]tableFigures }
+	table := s.Dir + "/smoke"
+	SparkPython(t).JSON(t, &read, "spark_read.py", table)
+	got := read.Tables[table]
+	if got.Rows != wrote.Rows || got.Columns["n"].Sum != float64(wrote.Sum) || got.Columns["n"].Nulls != 0 {
+		t.Errorf("deltalake wrote %+v, Spark read %+v", wrote, got)
 	}
 }
