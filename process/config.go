@@ -1,0 +1,55 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config of an Archive.
+type Config struct {
+	Topic      string
+	Partitions []int // that this process archives
+
+	// A section is flushed when one of these is reached. Two sections may exist at a time, and a block of one may have
+	// as much spare capacity as it has rows.
+	FlushBytes int64
+	FlushRows  int
+	FlushAge   time.Duration // at the next multiple of it on the clock, a little later: 1m is just after a minute's border
+
+	Idle        time.Duration // an agent's run that was idle for so long leaves memory
+	Window      int           // payload hashes kept per sequence, to tell a repetition from a conflict
+	LookupRate  float64       // comparisons with stored rows per second
+	Grace       time.Duration // how long a stop may take to commit what is there
+	CommitLimit time.Duration // time limit of one try of staging, uploading or committing a table
+}
+
+// DefaultConfig gives the defaults; Topic and Partitions are the caller's.
+func DefaultConfig() Config {
+	return Config{
+		FlushBytes: 64 << 20, FlushRows: 1 << 20, FlushAge: time.Minute,
+		Idle: 7 * 24 * time.Hour, Window: 32, LookupRate: 10,
+		Grace: 30 * time.Second, CommitLimit: 2 * time.Minute,
+	}
+}
+
+// Validate reports all problems at once.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	bad(c.Topic != "", "topic: empty")
+	bad(len(c.Partitions) > 0, "partitions: none")
+	bad(c.FlushBytes >= 1<<16, "flush bytes: %d, want 65536 or more", c.FlushBytes)
+	bad(c.FlushRows > 0, "flush rows: %d, want 1 or more", c.FlushRows)
+	bad(c.FlushAge >= 10*time.Millisecond, "flush age: %s, want 10ms or more", c.FlushAge)
+	bad(c.Idle >= time.Hour, "idle: %s, want 1h or more", c.Idle)
+	bad(c.Window >= 0 && c.Window <= 1<<16, "window: %d, want 0 to 65536", c.Window)
+	bad(c.LookupRate >= 0, "lookup rate: %g, want 0 or more", c.LookupRate)
+	bad(c.Grace > 0, "grace: %s, want more than 0", c.Grace)
+	bad(c.CommitLimit > 0, "commit limit: %s, want more than 0", c.CommitLimit)
+	return errors.Join(errs...)
+}
