@@ -96,7 +96,10 @@ func (s *Store) check(c *checker) {
 	case s.URL == "":
 		c.bad("store.url", "missing; %s", want)
 		return
-	case err != nil || u.Scheme != "s3" && u.Scheme != "file" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+	case err == nil && u.User != nil:
+		c.bad("store.url", "holds credentials; remove them, and see store.s3.credentials")
+		return
+	case err != nil || u.Scheme != "s3" && u.Scheme != "file" || u.RawQuery != "" || u.Fragment != "":
 		c.bad("store.url", "is %q; %s", s.URL, want)
 		return
 	case u.Scheme == "file":
@@ -125,7 +128,7 @@ func (s *S3) check(c *checker) {
 	if s.Endpoint != "" {
 		u, err := url.Parse(s.Endpoint)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.User != nil {
-			c.bad("store.s3.endpoint", "is %q; want https://host:port without a path", s.Endpoint)
+			c.bad("store.s3.endpoint", "want https://host:port, without path and credentials")
 		} else if u.Scheme == "http" && !loopback(u.Hostname()) {
 			c.warn("store.s3.endpoint", "is not encrypted; use https:// outside a test")
 		}

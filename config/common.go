@@ -34,6 +34,16 @@ type SASL struct {
 // SetDefaults sets what is not written.
 func (s *SASL) SetDefaults() { s.Mechanism = "SCRAM-SHA-512" }
 
+// printed leaves out the password that a file holds, so that what is printed can be loaded again.
+func (s *SASL) printed() *SASL {
+	if s == nil || s.PasswordFile == "" {
+		return s
+	}
+	p := *s
+	p.Password = yamlx.Secret{}
+	return &p
+}
+
 // HTTP says where to serve /metrics, /healthz and /readyz.
 type HTTP struct {
 	Listen   string `yaml:"listen" doc:"loopback host:port; \"\" serves nothing"`

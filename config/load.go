@@ -96,7 +96,7 @@ func Parse(path string, data []byte, mode Mode, env Env) (*File, error) {
 	var problems yamlx.Problems
 	errors.As(derr, &problems)
 	for _, p := range c.problems { // what could not be read need not be checked as well
-		if !slices.ContainsFunc(problems, func(q yamlx.Problem) bool { return q.Path == p.Path || q.Pos == p.Pos }) {
+		if !problems.Cover(p.Path) {
 			problems.Add(p)
 		}
 	}
@@ -184,9 +184,7 @@ func (f *File) Place(err error, known error) yamlx.Problems {
 		if m := leadingPath.FindStringSubmatch(e.Error()); m != nil && slices.Contains(keysOf(f.Mode), firstKey(m[1])) {
 			p = f.doc.Problem(m[1], "%s", strings.ReplaceAll(m[2], "\n", "; "))
 		}
-		if !slices.ContainsFunc(have, func(q yamlx.Problem) bool {
-			return q.Path != "" && (q.Path == p.Path || q.Pos == p.Pos || strings.HasPrefix(q.Path, p.Path+"["))
-		}) {
+		if !have.Cover(p.Path) {
 			out.Add(p)
 		}
 	}
@@ -214,19 +212,20 @@ func flatten(err error) []error {
 	return []error{err}
 }
 
-// Value is the struct of the file's mode.
-func (f *File) Value() any {
+// Print writes the configuration with its defaults as YAML; secrets read "***", those of files are left out.
+func (f *File) Print() ([]byte, error) {
 	switch f.Mode {
 	case ModeAgent:
-		return *f.Agent
+		v := *f.Agent
+		v.Kafka.SASL = v.Kafka.SASL.printed()
+		return yamlx.Encode(v, false)
 	case ModeCentral:
-		return *f.Central
+		v := *f.Central
+		v.Kafka.SASL = v.Kafka.SASL.printed()
+		return yamlx.Encode(v, false)
 	}
-	return *f.Sim
+	return yamlx.Encode(*f.Sim, false)
 }
-
-// Print writes the configuration with its defaults as YAML; secrets read "***".
-func (f *File) Print() ([]byte, error) { return yamlx.Encode(f.Value(), false) }
 
 // Reference writes every key of a mode with its default and what it means.
 func Reference(mode Mode) ([]byte, error) {

@@ -45,7 +45,7 @@ func (s *SimSite) SetDefaults() {
 	*s = SimSite{
 		Chemistry: "lfp", Speed: 1, Host: "127.0.0.1", Endpoints: "per_site", Banks: 1, Racks: 12, ModulesPerRack: 8, CellsPerModule: 16,
 		PCS: 1, Meter: true, Map: "sunspec", Layout: "single", Base: 40000, CurrentSign: 1, Refresh: time.Second, Step: time.Second,
-		StartHour: 8, AmbientC: 18, InitialSoC: 0.5,
+		StartHour: 18, AmbientC: 18, InitialSoC: 0.86,
 	}
 }
 

@@ -406,7 +406,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	})
 	for _, f := range fields {
 		if f.required && !seen[f.key] {
-			d.fail(n, path, "key %s is missing", f.key)
+			d.fail(n, join(path, f.key), "missing")
 		}
 	}
 }
@@ -419,10 +419,10 @@ func (d *decoder) unknownKey(k *yaml.Node, path string, keys []string) {
 		}
 	}
 	if near := Nearest(k.Value, keys); near != "" {
-		d.fail(k, path, "unknown key %q; did you mean %q?", k.Value, near)
+		d.fail(k, join(path, k.Value), "unknown key; did you mean %s?", near)
 		return
 	}
-	d.fail(k, path, "unknown key %q; known here: %s", k.Value, choices(keys))
+	d.fail(k, join(path, k.Value), "unknown key; known here: %s", choices(keys))
 }
 
 // pairs visits the pairs of a mapping and tells about keys that are no plain scalars or come twice.
@@ -434,9 +434,9 @@ func (d *decoder) pairs(n *yaml.Node, path string, visit func(k, v *yaml.Node)) 
 		case k.Kind != yaml.ScalarNode:
 			d.fail(k, path, "a key is %s; want a word", describe(k))
 		case k.ShortTag() == "!!merge":
-			d.fail(k, path, "merge keys (<<) are not supported; write the keys out")
+			d.fail(k, join(path, k.Value), "merge keys (<<) are not supported; write the keys out")
 		case dup:
-			d.fail(k, path, "key %q is there twice, first on line %d; remove one", k.Value, line)
+			d.fail(k, join(path, k.Value), "is there twice, first on line %d; remove one", line)
 		default:
 			first[k.Value] = k.Line
 			visit(k, n.Content[i+1])

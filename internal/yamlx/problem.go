@@ -55,6 +55,14 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Cover reports whether one of the problems is about path or what holds it, so that nothing more need be said there.
+func (ps Problems) Cover(path string) bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool {
+		rest, ok := strings.CutPrefix(path, p.Path)
+		return ok && p.Path != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
 // Add appends a problem.
 func (ps *Problems) Add(p Problem) { *ps = append(*ps, p) }
 
@@ -70,9 +78,9 @@ func (ps Problems) Err() error {
 }
 
 // Nearest gives the candidate that a writer probably meant by word, "" if none is near: at most two edits (insert,
-// delete, replace, swap), and no more than a third of the word.
+// delete, replace, swap), and about a third of the word.
 func Nearest(word string, candidates []string) string {
-	best, bestD := "", min(2, len(word)/3)+1
+	best, bestD := "", min(2, (len(word)+1)/3)+1
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < bestD {
 			best, bestD = c, d

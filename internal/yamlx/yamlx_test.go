@@ -124,24 +124,24 @@ set: {<<: {a: 1}}
 	if err == nil || doc == nil {
 		t.Fatal("want problems and a document")
 	}
-	want := `x.yaml:1:1: unknown key "nmae"; did you mean "name"?
+	want := `x.yaml:1:1: nmae: unknown key; did you mean name?
 x.yaml:2:8: limit: "64XB" is not a size; write for example 64MiB, 2GiB or 500kB
 x.yaml:3:8: ratio: is "a lot"; want a number
 x.yaml:4:5: on: is "yes"; want true or false
-x.yaml:5:1: key "on" is there twice, first on line 4; remove one
+x.yaml:5:1: on: is there twice, first on line 4; remove one
 x.yaml:6:10: brokers: is the text "kafka:9092"; want a list: [a, b] or lines that begin with -
-x.yaml:8:5: devices[0]: key id is missing
+x.yaml:8:5: devices[0].id: missing
 x.yaml:8:13: devices[0].every: "15" has no unit; write for example 15ms, 15s or 15m
 x.yaml:8:23: devices[0].unit: is "256"; want a whole number from 0 to 255
 x.yaml:9:10: devices[1].id: want text; put it in quotes: "007"
-x.yaml:9:15: devices[1]: unknown key "frobnicate"; known here: every, id, unit
+x.yaml:9:15: devices[1].frobnicate: unknown key; known here: every, id, unit
 x.yaml:10:5: devices[2]: is the text "bank1"; want a map with the keys every, id, unit
 x.yaml:11:8: enum: is "x"; want a whole number
 x.yaml:12:7: pass: environment variable NOPE is not set; set it, or write the value here; environment variable ALSO is not set; set it, or write the value here
 x.yaml:13:6: sub: is a list; want a map with the keys name
 x.yaml:14:8: words: want a text or a list of texts
 x.yaml:15:6: name: has no value; want text, or remove the key
-x.yaml:16:7: set: merge keys (<<) are not supported; write the keys out`
+x.yaml:16:7: set.<<: merge keys (<<) are not supported; write the keys out`
 	if d := cmp.Diff(want, err.Error()); d != "" {
 		t.Error(d)
 	}
