@@ -10,4 +10,4 @@
 // multiplication by 0.1 is not. Signs follow the generator convention: positive means that energy leaves the battery.
 package bess
 
-//go:generate go run ../scripts/gen/vocabulary -in . -out vocabulary_gen.go
+//go:generate go run ../scripts/gen/vocabulary -in . -out vocabulary_gen.go -md ../docs/format/vocabulary.md

@@ -1,4 +1,5 @@
-// Command vocabulary turns bess/vocabulary.tsv and bess/enums.tsv into a Go table.
+// Command vocabulary turns bess/vocabulary.tsv and bess/enums.tsv into a Go table, and into the tables of
+// docs/format/vocabulary.md.
 package main
 
 import (
@@ -15,8 +16,13 @@ import (
 func main() {
 	in := flag.String("in", ".", "directory of vocabulary.tsv and enums.tsv")
 	out := flag.String("out", "vocabulary_gen.go", "file to write")
+	md := flag.String("md", "", "document whose marked tables to write, none if empty")
 	flag.Parse()
-	if err := run(*in, *out); err != nil {
+	err := run(*in, *out)
+	if err == nil && *md != "" {
+		err = document(*in, *md)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "generating the vocabulary:", err)
 		os.Exit(1)
 	}
