@@ -220,7 +220,9 @@ func (c SiteConfig) problems() []error {
 	}
 	bad(c.Port == 0 || c.Port+len(endpoints)-1 <= 65535, "port %d: %d endpoints follow it, beyond 65535", c.Port, len(endpoints))
 	for i, f := range c.Faults {
-		bad(f.Device == "" || hasDevice(endpoints, f.Device), "faults[%d].device %q: the site has no such unit", i, f.Device)
+		if err := f.target(c, endpoints); err != nil {
+			errs = append(errs, fmt.Errorf("faults[%d].%w", i, err))
+		}
 	}
 	return errs
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"sync"
 	"time"
 
@@ -101,6 +102,26 @@ func (f Fault) Validate() error {
 	bad(f.After >= 0 && f.For >= 0, "after %s, for %s: want 0 or more", f.After, f.For)
 	return errors.Join(errs...)
 }
+
+// target tells what the fault names and the site does not have.
+func (f Fault) target(c SiteConfig, endpoints [][]*unit) error {
+	if f.Device != "" && !hasDevice(endpoints, f.Device) {
+		return fmt.Errorf("device %q: site %s has no such unit", f.Device, c.ID)
+	}
+	if f.Kind != FaultWeakCell && f.Kind != FaultContactor {
+		return nil
+	}
+	if f.Device != "" && !bankDevice.MatchString(f.Device) {
+		return fmt.Errorf("device %q: %s is a fault of a bank, want bank1 or the like", f.Device, f.Kind)
+	}
+	if f.Rack > c.Racks || f.Module > c.ModulesPerRack || f.Cell > c.CellsPerModule {
+		return fmt.Errorf("rack %d, module %d, cell %d: a bank of site %s has %d racks of %d modules of %d cells",
+			f.Rack, f.Module, f.Cell, c.ID, c.Racks, c.ModulesPerRack, c.CellsPerModule)
+	}
+	return nil
+}
+
+var bankDevice = regexp.MustCompile(`^bank[0-9]+$`)
 
 func faultKinds() []FaultKind {
 	return []FaultKind{FaultDelay, FaultDrop, FaultDead, FaultException, FaultClose, FaultHalf, FaultShort, FaultGarbage, FaultWrongLength,

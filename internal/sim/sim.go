@@ -42,7 +42,8 @@ type site struct {
 }
 
 // New validates the configuration (the error joins all problems) and builds the plants.
-func New(cfg Config, log *slog.Logger) (*Sim, error) {
+// The ledger's file is opened here and closed by Run.
+func New(cfg Config, log *slog.Logger) (_ *Sim, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("simulator configuration: %w", err)
 	}
@@ -50,6 +51,11 @@ func New(cfg Config, log *slog.Logger) (*Sim, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = ledger.close() // nothing was written yet
+		}
+	}()
 	s := &Sim{cfg: cfg, log: log.With("component", "sim"), ledger: ledger}
 	for _, sc := range cfg.Sites {
 		p, err := plant.New(sc.params())
@@ -78,7 +84,8 @@ func New(cfg Config, log *slog.Logger) (*Sim, error) {
 }
 
 // Listen opens all ports, so that Endpoints has addresses. Clients can connect at once
-// and are served when Run starts. On an error nothing stays open.
+// and are served when Run starts; Run, also with a context that has ended, closes what
+// was opened. On an error nothing stays open.
 func (s *Sim) Listen() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -302,14 +309,12 @@ func (s *Sim) Inject(siteID string, f Fault) error {
 	if err := f.Validate(); err != nil {
 		return fmt.Errorf("fault: %w", err)
 	}
-	if f.Device != "" {
-		groups := make([][]*unit, 0, len(st.endpoints))
-		for _, e := range st.endpoints {
-			groups = append(groups, e.units)
-		}
-		if !hasDevice(groups, f.Device) {
-			return fmt.Errorf("fault: site %s has no unit %q", st.cfg.ID, f.Device)
-		}
+	groups := make([][]*unit, 0, len(st.endpoints))
+	for _, e := range st.endpoints {
+		groups = append(groups, e.units)
+	}
+	if err := f.target(st.cfg, groups); err != nil {
+		return fmt.Errorf("fault: %w", err)
 	}
 	now := time.Now()
 	st.faults.add(f, now)

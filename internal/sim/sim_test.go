@@ -131,6 +131,8 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		"too large for base":     {func(c *SiteConfig) { c.CellsPerModule = 52 }, "choose layout"},
 		"too many units":         {func(c *SiteConfig) { c.Layout, c.Banks, c.Racks = LayoutUnitPerRack, 20, 20 }, "choose endpoints"},
 		"fault of unknown unit":  {func(c *SiteConfig) { c.Faults = []Fault{{Kind: FaultDrop, Device: "bank9"}} }, "no such unit"},
+		"fault of unknown rack":  {func(c *SiteConfig) { c.Faults = []Fault{{Kind: FaultContactor, Rack: 13}} }, "has 12 racks"},
+		"rack fault of a pcs":    {func(c *SiteConfig) { c.Faults = []Fault{{Kind: FaultContactor, Rack: 1, Device: "pcs1"}} }, "fault of a bank"},
 		"ports beyond the range": {func(c *SiteConfig) { c.Endpoints, c.Port = EndpointPerDevice, 65535 }, "beyond 65535"},
 	} {
 		c := DefaultSite("a", 1)

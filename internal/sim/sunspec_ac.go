@@ -34,11 +34,11 @@ func acPart(m *model, pcs int) part {
 		va := math.Hypot(p.ActiveW, p.ReactiveVar)
 		ll := p.NominalV * s.GridPU
 		amps := va / (math.Sqrt(3) * ll)
-		state, inverter := uint64(1), uint64(3)
+		inverter := uint64(3) // running
 		if !p.Running {
-			inverter = 7
+			inverter = 7 // standby
 		}
-		w.set("St", state)
+		w.set("St", 1)
 		w.set("InvSt", inverter)
 		w.num("W", p.ActiveW)
 		w.num("VA", va)

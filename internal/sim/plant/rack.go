@@ -10,12 +10,11 @@ type Module struct {
 	TempC float64 // of the module, mean over its cells
 	// rcV is the voltage over the RC pair and hotC the rise of a nominal cell's core
 	// above the module; both scale with a cell's resistance factor.
-	rcV, hotC   float64
-	ohm         float64 // resistance of a nominal cell now
-	sumFactor   float64 // sum of its cells' resistance factors
-	coolFactor  float64 // how well its place in the rack is cooled
-	meanSoC     float64
-	lastBalance bool
+	rcV, hotC  float64
+	ohm        float64 // resistance of a nominal cell now
+	sumFactor  float64 // sum of its cells' resistance factors
+	coolFactor float64 // how well its place in the rack is cooled
+	meanSoC    float64
 }
 
 // Rack is a series string of modules with its own contactor.
@@ -43,7 +42,6 @@ type Rack struct {
 	tripped     bool
 	clearS      float64
 	emfV, ohm   float64 // of the present step
-	heldCharge  float64 // coulomb, for fade
 	soc         []float64
 	ocv         []float64
 	cellV       []float64
@@ -220,8 +218,8 @@ func (r *Rack) judge(rules []alarmRule, dt, busV float64) {
 	if r.alarm.bits&evtTrips != 0 {
 		r.tripped, r.clearS = true, 0
 	} else if r.tripped {
-		// A rack that comes back must match the bus, else a large current would flow.
-		if r.clearS += dt; r.clearS > 60 && (busV == 0 || math.Abs(r.emfV-busV) < 0.005*busV) {
+		// A rack that comes back must match the bus: no more than its rated current may flow.
+		if r.clearS += dt; r.clearS > 60 && (busV == 0 || math.Abs(r.emfV-busV) < limit*r.ohm) {
 			r.tripped = false
 		}
 	}
@@ -253,8 +251,7 @@ func (r *Rack) bleedW() float64 {
 // CellCount is the number of cells in a module.
 func (r *Rack) CellCount() int { return r.cellsPer }
 
-// CellV returns the voltage of a cell, CellC its temperature, CellSoC its state of
-// charge (0..1) and Balancing whether it is bled. Indexes count from 0.
+// CellV returns the voltage of a cell in volts. Indexes count from 0.
 func (r *Rack) CellV(module, cell int) float64 { return r.cellV[module*r.cellsPer+cell] }
 
 // CellC returns the temperature of a cell in degC. Indexes count from 0.
