@@ -109,6 +109,7 @@ func (p *Plan) Slots() int { return len(p.Columns) + len(p.Texts) + len(p.Lists)
 
 // SlotName gives the column's name at a slot; unknown numbers read "num<N>".
 func (p *Plan) SlotName(slot int) string {
+	asked := slot
 	for _, part := range [][]Column{p.Columns, p.Texts, p.Lists} {
 		if slot < len(part) {
 			if pt := PointByNum(part[slot].Num); pt != nil {
@@ -121,7 +122,7 @@ func (p *Plan) SlotName(slot int) string {
 	if slot < len(p.Extra) {
 		return p.Extra[slot].Name
 	}
-	return fmt.Sprintf("slot%d", slot)
+	return fmt.Sprintf("slot%d", asked)
 }
 
 // SlotTier gives the tier of a slot.

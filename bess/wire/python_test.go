@@ -209,5 +209,5 @@ func byNumber(s *bess.Scan) any {
 		rejected = append(rejected, [2]int{int(r.Slot), int(r.Reason)})
 	}
 	return map[string]any{"site": s.Site, "device": s.Device, "kind": s.Kind, "epoch": s.Epoch, "seq": s.Seq, "ts": s.TS, "scan_us": s.ScanUS,
-		"quality": s.Quality - bess.Good, "flags": s.Flags, "map": p.Map, "periods": periods, "tiers": tiers, "values": values, "rejected": rejected}
+		"quality": s.Quality - bess.Good, "flags": s.Flags, "map": p.Map, "plan": p.ID(), "periods": periods, "tiers": tiers, "values": values, "rejected": rejected}
 }

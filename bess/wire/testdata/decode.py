@@ -4,6 +4,7 @@ usage: decode.py MODULE_DIR FILE...     prints one JSON line per file; MODULE_DI
        and writes FILE.again: the same message as this library serializes it
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -47,8 +48,17 @@ def scan(s):
     return {
         "site": s.site, "device": s.device, "kind": s.kind, "epoch": s.epoch, "seq": s.seq, "ts": s.ts_us, "scan_us": s.scan_us,
         "quality": s.quality, "flags": s.flags, "map": s.schema.map, "periods": list(s.schema.periods), "tiers": tiers, "values": got,
+        "plan": plan_id(s.schema, slots, tiers),
         "rejected": [[r >> 4, r & 15] for r in s.rejected],
     }
+
+
+def plan_id(schema, slots, tiers):
+    lines = ["map " + schema.map] + ["period %d" % p for p in schema.periods]
+    for (part, name, decimals), tier in zip(slots, tiers):
+        what = 'extra "%s"' % name if part == "extra" else "column %d" % name
+        lines.append("%s %d %d" % (what, decimals, tier))
+    return hashlib.sha256("".join(x + "\n" for x in lines).encode()).hexdigest()[:16]
 
 
 def elements(message, decimals):
