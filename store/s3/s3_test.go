@@ -218,7 +218,7 @@ var schema = columns.Schema{{Name: "seq", Type: columns.Int64}}
 // there exactly once, and no commit may take the name of another.
 func TestLakeUnderFaults(t *testing.T) {
 	f := newFake(t)
-	kinds := []fault{{status: 503, code: "SlowDown"}, {before: true}, {after: true}, {half: true}, {status: 500, code: "InternalError"}, {slow: 400 * time.Millisecond}, {status: 409, code: "ConditionalRequestConflict"}}
+	kinds := []fault{{status: 503, code: "SlowDown"}, {before: true}, {after: true}, {half: true}, {status: 500, code: "InternalError"}, {slow: 200 * time.Millisecond}, {status: 409, code: "ConditionalRequestConflict"}}
 	f.setHook(func(n int, r *http.Request) fault {
 		if n%3 != 0 {
 			return fault{}
@@ -230,7 +230,7 @@ func TestLakeUnderFaults(t *testing.T) {
 		return x
 	})
 	cfg := f.config("x")
-	cfg.Timeout = 200 * time.Millisecond
+	cfg.Timeout = 100 * time.Millisecond
 	dir := t.TempDir()
 	specs := []store.TableSpec{{Name: "tab", Schema: schema}}
 	l, err := store.Open(t.Context(), open(t, cfg), store.Config{StageDir: dir, RetryFirst: time.Microsecond, CheckpointEvery: 5}, specs)
@@ -238,7 +238,7 @@ func TestLakeUnderFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	tab, at := l.Table("tab"), int64(store.NoPosition)
-	const commits = 60
+	const commits = 30
 	for i := range int64(commits) {
 		rows := columns.NewRows(schema)
 		rows.Append(i)
