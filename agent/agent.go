@@ -2,11 +2,22 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"bessd/agent/sunspec"
 	"bessd/bess"
+	"bessd/bess/maps"
+	"bessd/internal/backoff"
 )
 
 // RecordKind says what a Record holds.
@@ -60,10 +71,29 @@ type Options struct {
 
 // Agent polls the endpoints of one Config. Create it with New, then call Run once.
 type Agent struct {
-	cfg Config
-	opt Options
-	log *slog.Logger
+	cfg       Config
+	opt       Options
+	log       *slog.Logger
+	clock     *clock
+	epoch     int64
+	prevEpoch int64
+	facts     map[uint16]*maps.Model
+	rules     map[uint16]maps.ModelRules
+	endpoints []*endpoint
+
+	rec                      atomic.Int64 // last record of the epoch
+	scans, bad, values, lost atomic.Int64
+
+	mu      sync.Mutex
+	devices map[string]*identity
+	dropped []bess.DroppedRange
 }
+
+// epochKey is where State keeps the last epoch.
+const epochKey = "epoch"
+
+// stopGrace bounds how long the last records may take to be handed over.
+const stopGrace = 5 * time.Second
 
 // New checks the configuration, loads the register maps and takes a new epoch, which is on disk when it returns.
 func New(cfg Config, opt Options) (*Agent, error) {
@@ -73,56 +103,195 @@ func New(cfg Config, opt Options) (*Agent, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("agent configuration: %w", err)
 	}
-	a := &Agent{cfg: cfg, opt: opt, log: opt.Log}
+	a := &Agent{cfg: cfg, opt: opt, log: opt.Log, clock: newClock(), devices: map[string]*identity{}, rules: maps.SunSpecRules()}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if a.facts, err = maps.Models(); err != nil {
+		return nil, fmt.Errorf("loading SunSpec models: %w", err)
+	}
+	var errs []error
+	for _, ec := range cfg.Endpoints {
+		e, err := newEndpoint(a, ec)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("endpoint %s: %w", ec.Address, err))
+			continue
+		}
+		a.endpoints = append(a.endpoints, e)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if err := a.takeEpoch(); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
 
-// Run polls until ctx ends, then stops in stages: no new requests, the last rows, a stop event. It returns nil after an
-// orderly stop.
-func (a *Agent) Run(ctx context.Context) error {
-	<-ctx.Done()
+func (a *Agent) takeEpoch() error {
+	stored, err := a.opt.State.Get(epochKey)
+	if err != nil {
+		return fmt.Errorf("reading the last epoch: %w", err)
+	}
+	if a.prevEpoch, err = strconv.ParseInt(string(stored), 10, 64); err != nil {
+		a.prevEpoch = 0 // none, or damaged: the new one is unique anyway
+	}
+	a.epoch = bess.NewEpoch(a.prevEpoch, time.Now().Unix(), rand.Uint32())
+	if err := a.opt.State.Put(epochKey, strconv.AppendInt(nil, a.epoch, 10)); err != nil {
+		return fmt.Errorf("keeping the new epoch: %w", err)
+	}
 	return nil
 }
 
+// newUnit loads the unit's map and what is known of it.
+func (a *Agent) newUnit(e *endpoint, d Device) (*unit, error) {
+	u := &unit{cfg: d, log: a.log.With("endpoint", e.cfg.Address, "unit", d.Unit, "device", d.ID), savedAt: a.clock.now(),
+		backoff: backoff.New(backoff.Config{Min: a.cfg.ProbeMin, Max: a.cfg.ProbeMax})}
+	for t := range u.slot {
+		u.slot[t] = -1
+	}
+	stored, err := a.opt.State.Get(u.key())
+	if err != nil {
+		return nil, fmt.Errorf("reading what is known of the unit: %w", err)
+	}
+	var known unitState
+	if err := json.Unmarshal(stored, &known); err != nil && len(stored) > 0 {
+		u.log.Warn("what was kept of the unit cannot be read; it will be learned again", "err", err)
+		known = unitState{}
+	}
+	if known.Map != d.Map {
+		known = unitState{} // another map names other fields
+	}
+	switch {
+	case d.Map == "sunspec":
+		u.surveyAt = 1 // at the first chance, also to verify what is known
+		if known.Chain == nil {
+			u.placeholder(a.identity(d.ID))
+			return u, nil
+		}
+		u.chain = known.Chain
+		layout, _ := sunspec.Build(u.chain, u.sunspecRoot(), a.facts, a.rules)
+		u.adopt(layout, e.cfg.MaxRegisters, a.identity)
+	default:
+		m, err := loadMap(d.Map)
+		if err != nil {
+			return nil, err
+		}
+		if u.static, err = m.Layout(d.ID); err != nil {
+			return nil, fmt.Errorf("map %s: %w", d.Map, err)
+		}
+		u.adopt(u.static, e.cfg.MaxRegisters, a.identity)
+	}
+	u.recall(&known)
+	u.saved = stored
+	return u, nil
+}
+
+// loadMap finds a built-in map by its name, or reads the file.
+func loadMap(name string) (*maps.Map, error) {
+	if m, err := maps.BuiltIn(name); m != nil || err != nil {
+		return m, err
+	}
+	if !strings.ContainsAny(name, "./\\") {
+		return nil, fmt.Errorf("map %q: neither sunspec nor a built-in map (%s); for a file write its path, such as maps/%s.yaml",
+			name, strings.Join(maps.BuiltInNames(), ", "), name)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading register map: %w", err)
+	}
+	return maps.Load(name, data)
+}
+
+func (u *unit) sunspecRoot() sunspec.Root {
+	k, _ := bess.ParseKind(u.cfg.Kind)
+	return sunspec.Root{ID: u.cfg.ID, Kind: k}
+}
+
+// identity gives the device's identity in this run, new at the first call for a path.
+func (a *Agent) identity(path string) *identity {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	id := a.devices[path]
+	if id == nil {
+		id = &identity{path: path}
+		a.devices[path] = id
+	}
+	return id
+}
+
+// Run polls until ctx ends, then stops in stages: no new requests, the last rows, a stop event. It returns nil after an
+// orderly stop. It may take as long as one request's timeout, or a dial, that was under way.
+func (a *Agent) Run(ctx context.Context) error {
+	put, cancel := context.WithCancel(context.WithoutCancel(ctx)) // records outlive the polling, for a while
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })
+	defer stop()
+
+	if err := a.event(put, bess.AgentEvent{Kind: bess.EventStart, PrevEpoch: a.prevEpoch}); err != nil {
+		return fmt.Errorf("handing over the start event: %w", err)
+	}
+	var wg sync.WaitGroup
+	for _, e := range a.endpoints {
+		wg.Go(func() { e.run(ctx, put) })
+	}
+	a.beat(ctx, put)
+	wg.Wait()
+	a.reportDropped(put)
+	if err := a.heartbeat(put); err != nil {
+		return fmt.Errorf("handing over the last heartbeat: %w", err)
+	}
+	if err := a.event(put, bess.AgentEvent{Kind: bess.EventStop}); err != nil {
+		return fmt.Errorf("handing over the stop event: %w", err)
+	}
+	return nil
+}
+
+// beat sends heartbeats, reports losses and follows the wall clock until ctx ends.
+func (a *Agent) beat(ctx, put context.Context) {
+	heart := time.NewTicker(a.cfg.HeartbeatEvery)
+	defer heart.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-heart.C:
+			_ = a.heartbeat(put) // counted in Stats.Lost; the next one tells more
+		case now := <-second.C:
+			if step := a.clock.follow(now.Round(0)); step != 0 {
+				a.log.Warn("the wall clock stepped", "step_us", step)
+				_ = a.event(put, bess.AgentEvent{Kind: bess.EventClockStep, ClockStepUS: step}) // counted in Stats.Lost
+			}
+			a.reportDropped(put)
+		}
+	}
+}
+
+func (a *Agent) put(ctx context.Context, r Record) error { return a.opt.Sink.Put(ctx, r) }
+
 // Epoch names this run of the agent.
-func (a *Agent) Epoch() int64 { return 0 }
+func (a *Agent) Epoch() int64 { return a.epoch }
 
-// Dropped tells the agent that the spool gave scans up; the next event says so. Safe for concurrent use.
-func (a *Agent) Dropped(ranges ...bess.DroppedRange) {}
+// maxDropped bounds the ranges that wait to be reported.
+const maxDropped = 10_000
 
-// Stats is a snapshot of what an agent did since New. Counters never decrease.
-type Stats struct {
-	Epoch       int64
-	Devices     int   // known devices
-	Scans       int64 // taken by the sink
-	BadScans    int64 // of these with quality bad
-	Values      int64 // in them, list elements included
-	Requests    int64
-	Registers   int64 // read
-	MissedTicks int64
-	Reconnects  int64
-	Lost        int64 // records that the sink refused
-	Units       []UnitStats
+// Dropped tells the agent that scans were given up after they were taken; the next event says so. Adjacent ranges are
+// joined. Safe for concurrent use.
+func (a *Agent) Dropped(ranges ...bess.DroppedRange) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range ranges {
+		if n := len(a.dropped); n > 0 {
+			if l := &a.dropped[n-1]; l.Device == r.Device && l.Epoch == r.Epoch && l.Reason == r.Reason && l.LastSeq+1 == r.FirstSeq {
+				l.LastSeq = r.LastSeq
+				continue
+			}
+		}
+		if len(a.dropped) < maxDropped { // beyond it, gaps in seq still show every loss
+			a.dropped = append(a.dropped, r)
+		}
+	}
 }
-
-// UnitStats is a snapshot of one unit.
-type UnitStats struct {
-	Endpoint   string
-	Unit       int
-	Device     string // root
-	Devices    int
-	Up         bool // answered at its last attempt
-	Requests   int64
-	Exceptions int64 // answers that say no
-	Timeouts   int64
-	Errors     int64 // other failures of transport or protocol
-	Missed     int64 // ticks that were not polled in time
-	Abandoned  int64 // slow tiers that were not read within their slot
-	LastError  string
-}
-
-// Stats gives a snapshot; safe for concurrent use.
-func (a *Agent) Stats() Stats { return Stats{} }
