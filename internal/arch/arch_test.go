@@ -141,12 +141,13 @@ func isInit(d ast.Decl) bool {
 	return ok && f.Recv == nil && f.Name.Name == "init"
 }
 
-// list returns the module's packages as the compiler sees them without and with the tests' build tags.
+// list returns the module's packages as the compiler sees them without and with the tests' build tags; one that does not
+// build yet is judged like the others.
 func list(t *testing.T) []pkg {
 	t.Helper()
 	var all []pkg
 	for _, tags := range []string{"", "integration,judges,faultpoints"} {
-		cmd := exec.Command("go", "list", "-json", "-tags", tags, module+"/...")
+		cmd := exec.Command("go", "list", "-e", "-json", "-tags", tags, module+"/...")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
