@@ -147,11 +147,11 @@ func (e *endpoint) ServeModbus(q mbap.Request) mbap.Reply {
 	}
 	im := u.now.Load()
 	r := mbap.Reply{Tag: im.seq<<16 | uint64(im.hb)}
-	regs, ok := im.read(q.Address, q.Count)
-	if ok {
-		r.Registers = regs
-	} else {
-		r.Exception = mbap.IllegalAddress
+	if r.Exception = q.Problem(); r.Exception == 0 {
+		regs, ok := im.read(q.Address, q.Count)
+		if r.Registers = regs; !ok {
+			r.Exception = mbap.IllegalAddress
+		}
 	}
 	e.site.faults.apply(u.Device, q, &r, time.Now())
 	return r

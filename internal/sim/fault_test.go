@@ -93,6 +93,18 @@ func TestFaultsOfAnswers(t *testing.T) {
 	}
 }
 
+func TestDeadUnitDoesNotEvenRefuse(t *testing.T) {
+	s := running(t, oneSite(smallSite()))
+	if err := s.Inject("", Fault{Kind: FaultDead, Device: "pcs1"}); err != nil {
+		t.Fatal(err)
+	}
+	cl := connect(t, s.Endpoints()[0].Address)
+	if _, err := cl.read(2, 40000, 126, short); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a dead unit answered an illegal quantity: %v", err)
+	}
+	connect(t, s.Endpoints()[0].Address).must(t, 3, 40000, 2)
+}
+
 func TestDelayHoldsTheAnswerBack(t *testing.T) {
 	s := running(t, oneSite(smallSite()))
 	if err := s.Inject("", Fault{Kind: FaultDelay, Device: "bank1", Delay: 200 * time.Millisecond}); err != nil {

@@ -341,7 +341,9 @@ func TestSameSeedSameRegisters(t *testing.T) {
 // A read is answered from one image while images change: the served registers are
 // those that the ledger's sequence number names.
 func TestReadsAreAtomicAndPairWithTheLedger(t *testing.T) {
-	s := running(t, oneSite(smallSite()))
+	cfg := smallSite()
+	cfg.KeepImages = 3000
+	s := running(t, oneSite(cfg))
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)

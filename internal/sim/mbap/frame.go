@@ -40,6 +40,18 @@ type Request struct {
 	Count       uint16 // registers, of a read
 }
 
+// Problem is the exception that any device owes this request: another function than the
+// two reads, or not 1..125 registers. 0 = none.
+func (q Request) Problem() byte {
+	switch {
+	case q.Function != ReadHolding && q.Function != ReadInput:
+		return IllegalFunction
+	case q.Count == 0 || q.Count > MaxRegisters:
+		return IllegalValue
+	}
+	return 0
+}
+
 // ErrFrame tells that the stream holds no MBAP frame here: it cannot be followed any
 // further and must be closed.
 var ErrFrame = errors.New("not a modbus frame")

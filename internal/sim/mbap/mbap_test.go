@@ -35,6 +35,8 @@ func (d *device) ServeModbus(q Request) Reply {
 	switch {
 	case q.Unit == 9:
 		r.Exception = GatewayTargetFailed
+	case q.Problem() != 0:
+		r.Exception = q.Problem()
 	case off < 0 || off+int(q.Count) > len(d.regs):
 		r.Exception = IllegalAddress
 	default:
@@ -288,7 +290,7 @@ func FuzzParseRequest(f *testing.F) {
 			if q != parts[i] {
 				t.Fatalf("frame %d: %+v, cut: %+v", i, q, parts[i])
 			}
-			out := appendReply(nil, q, (&Server{Handler: &device{}}).reply(q))
+			out := appendReply(nil, q, (&device{}).ServeModbus(q))
 			if len(out) < 9 || int(binary.BigEndian.Uint16(out[4:])) != len(out)-6 {
 				t.Fatalf("answer %x to %+v", out, q)
 			}

@@ -20,8 +20,8 @@ type Reply struct {
 	Tag       uint64 // passed through to the Observer
 }
 
-// Handler answers read requests (functions 3 and 4, Count 1..125). It is called from
-// the goroutines of many connections.
+// Handler answers requests; those with a Problem get that exception, unless the device
+// plays dead. It is called from the goroutines of many connections.
 type Handler interface {
 	ServeModbus(Request) Reply
 }
@@ -141,7 +141,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		}
 		in = in[used:]
 
-		r := s.reply(q)
+		r := s.Handler.ServeModbus(q)
 		if r.Delay > 0 && !wait(ctx, r.Delay) {
 			return
 		}
@@ -156,16 +156,6 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			return
 		}
 	}
-}
-
-func (s *Server) reply(q Request) Reply {
-	switch {
-	case q.Function != ReadHolding && q.Function != ReadInput:
-		return Reply{Exception: IllegalFunction}
-	case q.Count == 0 || q.Count > MaxRegisters:
-		return Reply{Exception: IllegalValue}
-	}
-	return s.Handler.ServeModbus(q)
 }
 
 // wait sleeps for d; false when ctx ended before.
