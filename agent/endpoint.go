@@ -30,8 +30,9 @@ type endpoint struct {
 	quietAt   time.Time // no request before
 	stopped   func() bool
 
-	steps int64 // clock steps that the ticks know of
-	scan  bess.Scan
+	steps    int64 // clock steps that the ticks know of
+	repeatAt int64 // when to look for device records that are due again
+	scan     bess.Scan
 
 	requests, registers, connects atomic.Int64
 }

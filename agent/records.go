@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"bessd/bess"
 	"bessd/bess/wire"
@@ -62,6 +63,10 @@ func (e *endpoint) announce(ctx context.Context, u *unit, d *device, cause strin
 
 // repeat sends device records that are due again.
 func (e *endpoint) repeat(ctx context.Context, now int64) {
+	if now < e.repeatAt {
+		return
+	}
+	e.repeatAt = now + time.Second.Microseconds()
 	for _, u := range e.units {
 		for _, d := range u.devices {
 			if d.told.at > 0 && now-d.told.at >= e.agent.cfg.RecordEvery.Microseconds() {

@@ -10,7 +10,7 @@ type Stats struct {
 	Requests    int64
 	Registers   int64 // read
 	MissedTicks int64
-	Connects    int64
+	Reconnects  int64 // connections made again
 	Lost        int64 // records that the sink refused
 	Units       []UnitStats
 }
@@ -37,7 +37,7 @@ func (a *Agent) Stats() Stats {
 	for _, e := range a.endpoints {
 		s.Requests += e.requests.Load()
 		s.Registers += e.registers.Load()
-		s.Connects += e.connects.Load()
+		s.Reconnects += max(0, e.connects.Load()-1)
 		for _, u := range e.units {
 			us := UnitStats{Endpoint: e.cfg.Address, Unit: u.cfg.Unit, Device: u.cfg.ID, Devices: int(u.deviceCount.Load()), Up: u.up.Load(),
 				Requests: u.requests.Load(), Exceptions: u.exceptions.Load(), Timeouts: u.timeouts.Load(), Errors: u.failures.Load(),
