@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -12,13 +13,25 @@ import (
 
 // Central is the configuration of `bessd central`.
 type Central struct {
-	DataDir string  `yaml:"data_dir" doc:"directory of staged files; one central each"`
-	Kafka   Kafka   `yaml:"kafka" doc:"where to read"`
-	Store   Store   `yaml:"store" doc:"where the tables are"`
-	Archive Archive `yaml:"archive" doc:"how messages become files"`
-	HTTP    HTTP    `yaml:"http" doc:"metrics and health"`
-	Log     Log     `yaml:"log" doc:"how to log"`
+	DataDir     string        `yaml:"data_dir" doc:"directory of staged files; one central each"`
+	Kafka       Kafka         `yaml:"kafka" doc:"where to read"`
+	CreateTopic *CreateTopic  `yaml:"create_topic,omitempty" doc:"creates the topic when it is missing; an existing one is left as it is"`
+	Store       Store         `yaml:"store" doc:"where the tables are"`
+	Archive     Archive       `yaml:"archive" doc:"how messages become files"`
+	StartWait   time.Duration `yaml:"start_wait" doc:"how long a start waits for Kafka and the store before it gives up"`
+	HTTP        HTTP          `yaml:"http" doc:"metrics and health"`
+	Log         Log           `yaml:"log" doc:"how to log"`
 }
+
+// CreateTopic is how a missing topic is made. A site's messages stay in one partition.
+type CreateTopic struct {
+	Partitions  int           `yaml:"partitions" doc:"how many nodes can share the work at most"`
+	Replication int           `yaml:"replication" doc:"copies; 0 leaves it to the broker"`
+	Retention   time.Duration `yaml:"retention" doc:"how long Kafka keeps messages: the longest time that central may be away"`
+}
+
+// SetDefaults sets what is not written.
+func (t *CreateTopic) SetDefaults() { t.Partitions, t.Retention = 12, 7*24*time.Hour }
 
 // Store says where the tables are.
 type Store struct {
@@ -69,22 +82,49 @@ type Archive struct {
 // DefaultCentral is a central without data_dir, brokers and store, which must be written.
 func DefaultCentral() Central {
 	return Central{
-		Kafka:   defaultKafka(),
-		Archive: Archive{FlushEvery: time.Minute, FlushBytes: 64 << 20, StageBytes: 4 << 30},
-		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
-		Log:     defaultLog(),
+		Kafka:     defaultKafka(),
+		Archive:   Archive{FlushEvery: time.Minute, FlushBytes: 64 << 20, StageBytes: 4 << 30},
+		StartWait: time.Minute,
+		HTTP:      HTTP{Listen: "127.0.0.1:8080"},
+		Log:       defaultLog(),
 	}
 }
 
 func (m *Central) check(c *checker) {
 	m.DataDir = c.dir("data_dir", m.DataDir)
 	c.kafka("kafka", &m.Kafka)
+	if t := m.CreateTopic; t != nil {
+		if t.Partitions < 1 || t.Partitions > 10_000 {
+			c.bad("create_topic.partitions", "is %d; want 1 to 10000", t.Partitions)
+		}
+		if t.Replication < 0 || t.Replication > 32 {
+			c.bad("create_topic.replication", "is %d; want 0 to 32", t.Replication)
+		}
+		c.duration("create_topic.retention", t.Retention, time.Hour, 10*365*24*time.Hour)
+	}
+	c.duration("start_wait", m.StartWait, time.Second, 24*time.Hour)
 	m.Store.check(c)
 	c.duration("archive.flush_every", m.Archive.FlushEvery, time.Second, time.Hour)
 	c.size("archive.flush_bytes", m.Archive.FlushBytes, 1<<20, 8<<30)
 	c.size("archive.stage_bytes", m.Archive.StageBytes, 16<<20, 1<<50)
 	c.http("http", m.HTTP)
 	c.log("log", m.Log)
+}
+
+// ParseStore reads a store's URL as it stands on a command line; relative directories begin at the working directory.
+func ParseStore(text string) (Store, error) {
+	s := Store{URL: text}
+	doc, err := yamlx.Parse("", nil)
+	if err != nil {
+		return s, err
+	}
+	c := &checker{doc: doc, base: "."}
+	s.check(c)
+	var errs []error
+	for _, p := range c.problems {
+		errs = append(errs, errors.New(p.Message))
+	}
+	return s, errors.Join(errs...)
 }
 
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)

@@ -245,6 +245,8 @@ func Reference(mode Mode) ([]byte, error) {
 		return yamlx.Encode(v, true)
 	case ModeCentral:
 		v := DefaultCentral()
+		v.CreateTopic = &CreateTopic{}
+		v.CreateTopic.SetDefaults()
 		v.DataDir, v.Store = "/var/lib/bessd", Store{URL: "s3://bucket/prefix", S3: &s3}
 		v.Kafka.Brokers, v.Kafka.TLS, v.Kafka.SASL = []string{"kafka-1:9092"}, &TLS{}, &sasl
 		return yamlx.Encode(v, true)
