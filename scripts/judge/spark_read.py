@@ -41,7 +41,7 @@ def session(scratch):
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
     )
-    if "AWS_ENDPOINT_URL" in os.environ:
+    if os.environ.get("AWS_ENDPOINT_URL"):
         s3a = {
             "endpoint": os.environ["AWS_ENDPOINT_URL"], "access.key": os.environ["AWS_ACCESS_KEY_ID"],
             "secret.key": os.environ["AWS_SECRET_ACCESS_KEY"], "endpoint.region": os.environ.get("AWS_REGION", "us-east-1"),

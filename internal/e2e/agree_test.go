@@ -1,0 +1,53 @@
+//go:build integration
+
+package e2e
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"bessd/internal/testenv"
+)
+
+// tables are all that central writes.
+var tables = []string{"telemetry", "rollup_1m_parts", "ledger", "devices", "agent_events", "dead_letters"}
+
+// agree has delta-rs and DuckDB read every table through S3, and Spark the bucket's directory, and fails the test where
+// rows, sums, nulls, or the content of any column differ.
+func (c *chain) agree(t *testing.T, py *testenv.Python) {
+	t.Helper()
+	var urls, dirs []string
+	for _, name := range tables {
+		urls, dirs = append(urls, c.table(name)), append(dirs, c.local(name))
+	}
+	var here struct {
+		Tables map[string]struct {
+			Version, Files    int
+			Deltalake, Duckdb json.RawMessage
+		}
+	}
+	py.JSON(t, &here, "read_delta.py", urls...)
+	// Spark reads the bucket's directory: without an endpoint it needs no S3 jars.
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	var spark struct {
+		Tables map[string]json.RawMessage
+	}
+	testenv.SparkPython(t).JSON(t, &spark, "spark_read.py", dirs...)
+	for i, name := range tables {
+		read := here.Tables[urls[i]]
+		var figures [3]map[string]any
+		for k, raw := range []json.RawMessage{read.Deltalake, read.Duckdb, spark.Tables[dirs[i]]} {
+			if err := json.Unmarshal(raw, &figures[k]); err != nil {
+				t.Fatalf("figures of %s: %v in %s", name, err, raw)
+			}
+		}
+		for k, reader := range []string{"DuckDB", "Spark"} {
+			if d := cmp.Diff(figures[0], figures[k+1]); d != "" {
+				t.Errorf("%s: delta-rs (-) and %s (+) read differently:\n%s", name, reader, d)
+			}
+		}
+		t.Logf("%s: version %d, %d files, %v rows, equal in delta-rs, DuckDB and Spark", name, read.Version, read.Files, figures[0]["rows"])
+	}
+}
