@@ -57,6 +57,7 @@ type Lake struct {
 	log    *slog.Logger
 	tables map[string]*Table
 	left   Usage
+	whole  int64 // size up to which a file is fetched at once
 
 	mu     sync.Mutex
 	staged Usage
@@ -82,7 +83,7 @@ func Open(ctx context.Context, b Backend, cfg Config, specs []TableSpec) (*Lake,
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Parquet.Engine = cfg.Engine
-	l := &Lake{b: newPatient(b, cfg.Log, cfg.RetryFirst), cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, freed: make(chan struct{})}
+	l := &Lake{b: newPatient(b, cfg.Log, cfg.RetryFirst), cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, whole: wholeFile, freed: make(chan struct{})}
 	if err := l.emptyStage(specs); err != nil {
 		return nil, fmt.Errorf("opening the stage directory: %w", err)
 	}

@@ -133,6 +133,59 @@ func TestStageUploadCommitScan(t *testing.T) {
 	}
 }
 
+// TestScanInRanges reads a file that counts as large piece by piece, with
+// failures in between.
+func TestScanInRanges(t *testing.T) {
+	b, dir := dirBackend(t)
+	l := openLake(t, &troubled{Backend: b}, dir)
+	l.whole = 0
+	tab := l.Table("telemetry")
+	if _, err := tab.Commit(t.Context(), Commit{Files: []*Staged{stage(t, tab, "2026-11-25", scans(t, "a", 0, 3000))}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(t, tab, Equal{"device", "a"}); len(got) != 3000 || got[2999] != 2999 {
+		t.Fatalf("%d rows", len(got))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := tab.Scan(ctx, Scan{Columns: []string{"seq"}}, func(Batch) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Fatalf("after the end of the context: %v", err)
+	}
+}
+
+// TestScanOfADamagedLake says that a file that is not as the log says is named,
+// and never read as if it were.
+func TestScanOfADamagedLake(t *testing.T) {
+	b, dir := dirBackend(t)
+	tab := openLake(t, b, dir).Table("telemetry")
+	s := stage(t, tab, "2026-11-25", scans(t, "a", 0, 30))
+	if _, err := tab.Commit(t.Context(), Commit{Files: []*Staged{s}}); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "lake", "telemetry", s.Path)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	torn := append([]byte{}, data...)
+	for i := 4; i < len(torn)/2; i++ {
+		torn[i] ^= 0x55
+	}
+	for what, content := range map[string][]byte{"cut": data[:len(data)-9], "torn": torn, "zero": make([]byte, len(data))} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := tab.Scan(t.Context(), Scan{Columns: []string{"seq", "cells", "site"}}, func(Batch) error { return nil })
+		if err == nil || blob.IsTransient(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	os.Remove(name)
+	if err := tab.Scan(t.Context(), Scan{Columns: []string{"seq"}}, func(Batch) error { return nil }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
+	}
+}
+
 // counting counts the data files that are read.
 type counting struct {
 	Backend
@@ -318,6 +371,10 @@ func (f *troubled) PutIfAbsent(ctx context.Context, key string, data []byte) err
 }
 func (f *troubled) PutFile(ctx context.Context, key, local string) error {
 	return f.run(func() error { return f.Backend.PutFile(ctx, key, local) })
+}
+func (f *troubled) GetRange(ctx context.Context, key string, off, n int64) (data []byte, err error) {
+	err = f.run(func() error { data, err = f.Backend.GetRange(ctx, key, off, n); return err })
+	return data, err
 }
 func (f *troubled) List(ctx context.Context, prefix, after string) (infos []blob.Info, err error) {
 	err = f.run(func() error { infos, err = f.Backend.List(ctx, prefix, after); return err })

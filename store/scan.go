@@ -181,7 +181,7 @@ func (s *Scan) meets(row int, vecs []columns.Vector, where []int) bool {
 
 func (t *Table) open(ctx context.Context, f delta.File) (io.ReaderAt, error) {
 	key := t.key(f.Path)
-	if f.Size > wholeFile {
+	if f.Size > t.lake.whole {
 		return &ranged{ctx: ctx, b: t.lake.b, key: key, size: f.Size}, nil
 	}
 	data, err := t.lake.b.Get(ctx, key)

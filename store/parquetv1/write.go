@@ -21,7 +21,7 @@ type Options struct {
 	// 256 MiB). Memory while writing is about one row group, encoded.
 	RowGroupRows  int
 	RowGroupBytes int64
-	// PageRows cuts pages (default 128 Ki rows; lists are also cut at 4 MiB).
+	// PageRows cuts pages (default 64 Ki rows; lists are also cut at 4 MiB).
 	PageRows int
 	// DictionaryBytes is the size from which a column's dictionary is given up
 	// (default 512 KiB: 64 Ki doubles).
@@ -38,7 +38,7 @@ func (o Options) withDefaults() Options {
 		o.RowGroupBytes = 256 << 20
 	}
 	if o.PageRows <= 0 {
-		o.PageRows = 128 << 10
+		o.PageRows = 64 << 10
 	}
 	if o.DictionaryBytes <= 0 {
 		o.DictionaryBytes = 512 << 10
