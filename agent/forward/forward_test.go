@@ -378,6 +378,34 @@ func TestStopSendsWhatIsInMemory(t *testing.T) {
 	})
 }
 
+// With a backlog in the spool, stopping puts memory behind it and sends nothing early.
+func TestStopKeepsTheOrderBehindABacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &fakeKafka{}
+		k.behave = func(call, n int) (int, int, error) {
+			if call == 0 {
+				return 0, 0, errors.New("down")
+			}
+			return n, n, nil
+		}
+		r := start(t, Config{RetryMin: 2 * time.Second, BatchBytes: 1000}, k)
+		put(t, r.Forwarder, 0, 50)
+		time.Sleep(500 * time.Millisecond) // failed once, and spooled
+		put(t, r.Forwarder, 50, 60)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		r2 := run(t, New(Config{}, k, r.spool), r.spool, r.losses)
+		time.Sleep(time.Second)
+		if err := r2.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.firsts(); !slices.Equal(got, upTo(60)) {
+			t.Errorf("arrived %v", got)
+		}
+	})
+}
+
 func TestRefusedIsReportedAndDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &fakeKafka{refuse: func(seq uint64) bool { return seq%10 == 3 }}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -205,6 +206,58 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Errorf("%+v became %+v, %v", r, again, err)
 		}
 	})
+}
+
+// Damage that a reader would follow for ever, or for exponentially long.
+func TestVerifyRefusesLoopsAndSharedPages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tree.db")
+	db, err := bolt.Open(path, 0o600, &bolt.Options{NoFreelistSync: true, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("records"))
+		for i := 0; err == nil && i < 50; i++ {
+			err = b.Put(key(Position(i)), make([]byte, 1000))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := os.Getpagesize()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	clean, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	branch := -1
+	for at := 0; at+size <= len(clean); at += size {
+		if at >= 2*size && binary.LittleEndian.Uint16(clean[at+8:]) == branchPage {
+			branch = at
+		}
+	}
+	if branch < 0 {
+		t.Fatal("the tree has no branch page")
+	}
+	child := func(b []byte, i int) []byte { return b[branch+pageHeader+i*elementSize+8:] }
+	for name, to := range map[string]uint64{
+		"loop":        uint64(branch / size),
+		"shared page": binary.LittleEndian.Uint64(child(clean, 1)),
+		"meta page":   0,
+		"outside":     1 << 40,
+	} {
+		b := append([]byte(nil), clean...)
+		binary.LittleEndian.PutUint64(child(b, 0), to)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := verify(path); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
 }
 
 // verify must accept what bbolt writes, whatever its shape.
