@@ -6,8 +6,12 @@ import (
 	"hash/fnv"
 	"io"
 	"log/slog"
+	"os"
+	"slices"
+	"strings"
 
 	"bessd/agent"
+	"bessd/bess/maps"
 	"bessd/config"
 	"bessd/ingest"
 	"bessd/internal/obs"
@@ -25,6 +29,9 @@ func (p program) loadConfig(path string, mode config.Mode) (*config.File, error)
 	var problems yamlx.Problems
 	errors.As(err, &problems)
 	problems = append(problems, f.Place(checkParts(f), err)...)
+	if f.Mode == config.ModeAgent {
+		problems = append(problems, checkMaps(f)...)
+	}
 	if err := problems.Err(); err != nil {
 		return nil, usageError{err}
 	}
@@ -41,6 +48,44 @@ func checkParts(f *config.File) error {
 		return simConfig(f.Sim).Validate()
 	}
 	return nil
+}
+
+// checkMaps loads the register maps of an agent, each once.
+func checkMaps(f *config.File) yamlx.Problems {
+	var problems yamlx.Problems
+	seen := map[string]bool{}
+	for i, e := range f.Agent.Endpoints {
+		for j, d := range e.Devices {
+			if d.Map == "" || d.Map == "sunspec" || seen[d.Map] {
+				continue
+			}
+			seen[d.Map] = true
+			var inMap yamlx.Problems
+			err := checkMap(d.Map)
+			if errors.As(err, &inMap) { // they name the map's own lines
+				problems = append(problems, inMap...)
+			} else if err != nil {
+				problems = append(problems, f.Place(fmt.Errorf("endpoints[%d].devices[%d].map: %w", i, j, err), nil)...)
+			}
+		}
+	}
+	return problems
+}
+
+func checkMap(name string) error {
+	if slices.Contains(maps.BuiltInNames(), name) {
+		return nil
+	}
+	if !config.IsPath(name) {
+		return fmt.Errorf("%s is neither sunspec nor a built-in map (%s); for a file write its path, such as maps/%s.yaml",
+			name, strings.Join(maps.BuiltInNames(), ", "), name)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("there is no map %s; correct the path (it is relative to the configuration's directory)", name)
+	}
+	_, err = maps.Load(name, data)
+	return err
 }
 
 // logger makes the logger of a mode and tells the configuration's warnings.

@@ -52,7 +52,7 @@ func (e *Endpoint) SetDefaults() { e.Timeout, e.MaxRegisters = time.Second, 125 
 type Device struct {
 	ID    string                   `yaml:"id,required" doc:"path within the site, such as bank1"`
 	Unit  int                      `yaml:"unit" doc:"Modbus unit id, 0 to 255"`
-	Map   string                   `yaml:"map" doc:"sunspec, raw, the name of a built-in map, or the path of a YAML map"`
+	Map   string                   `yaml:"map" doc:"sunspec, the name of a built-in map, or the path of a YAML map"`
 	Every time.Duration            `yaml:"every" doc:"period; divides a minute or is whole minutes"`
 	Kind  string                   `yaml:"kind,omitempty" doc:"of the device, where the map leaves it open"`
 	Set   map[string]int           `yaml:"set,omitempty" doc:"current_sign: -1 where the device counts charging as positive"`
@@ -82,7 +82,7 @@ func (a *Agent) check(c *checker) {
 	}
 	for i := range a.Endpoints {
 		for j := range a.Endpoints[i].Devices {
-			if d := &a.Endpoints[i].Devices[j]; isPath(d.Map) {
+			if d := &a.Endpoints[i].Devices[j]; IsPath(d.Map) {
 				d.Map = c.path(d.Map)
 			}
 		}

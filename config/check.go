@@ -46,7 +46,8 @@ func (c *checker) path(p string) string {
 	return filepath.Join(c.base, p)
 }
 
-func isPath(m string) bool {
+// IsPath tells the path of a map from a name.
+func IsPath(m string) bool {
 	return strings.ContainsAny(m, `/\`) || strings.HasSuffix(m, ".yaml") || strings.HasSuffix(m, ".yml")
 }
 
