@@ -70,7 +70,7 @@ func newAgentNode(c *config.Agent, log *slog.Logger) (n *agentNode, err error) {
 		return n, err
 	}
 	n.forward = forward.New(forward.Config{
-		Sync: c.Spool.SyncEvery, OnLoss: n.losses.put, Log: log.With(obs.Component, "forward"),
+		Sync: c.Spool.SyncEvery, OnLoss: n.losses.put, Log: log,
 	}, producerAdapter{producer}, n.spool)
 	host, _ := os.Hostname()
 	n.agent, err = agent.New(agentConfig(c), agent.Options{
