@@ -55,14 +55,14 @@ func segmentFirst(name string) (Position, bool) {
 
 // createSegment makes an empty segment and opens it for writing. The file gets
 // its name only when it is complete and synced.
-func createSegment(dir string, first Position, partitions int, maxBytes int64) (*segment, error) {
+func createSegment(dir string, first Position, partitions int, opts *bolt.Options) (*segment, error) {
 	path := filepath.Join(dir, segmentName(first))
 	tmp := path + newSuffix
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	err := guard(func() error {
-		db, err := bolt.Open(tmp, 0o600, writeOptions(maxBytes))
+		db, err := bolt.Open(tmp, 0o600, opts)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func createSegment(dir string, first Position, partitions int, maxBytes int64) (
 	s := &segment{path: path, first: first, last: first - 1, known: true, partitions: partitions, changed: time.Now()}
 	if err == nil {
 		err = guard(func() error {
-			s.db, err = bolt.Open(path, 0o600, writeOptions(maxBytes))
+			s.db, err = bolt.Open(path, 0o600, opts)
 			return err
 		})
 	}
@@ -97,7 +97,7 @@ func createSegment(dir string, first Position, partitions int, maxBytes int64) (
 	return s, nil
 }
 
-func writeOptions(maxBytes int64) *bolt.Options {
+func writeOptions(maxBytes int64, noSync bool) *bolt.Options {
 	return &bolt.Options{
 		Timeout:      2 * time.Second,
 		FreelistType: bolt.FreelistMapType,
@@ -106,6 +106,7 @@ func writeOptions(maxBytes int64) *bolt.Options {
 		NoFreelistSync: true,
 		NoStatistics:   true,
 		MaxSize:        int(maxBytes),
+		NoSync:         noSync,
 	}
 }
 

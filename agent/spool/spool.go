@@ -28,6 +28,9 @@ type Config struct {
 	// before the file goes, from the goroutine of the call that noticed, and must
 	// not call the spool. May be nil.
 	OnLoss func(Loss)
+
+	// For tests of what does not depend on the disk: do not wait for it.
+	noSync bool
 }
 
 // Reason says why records were lost.
@@ -120,7 +123,7 @@ func Open(cfg Config) (*Spool, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the spool directory: %w", err)
 	}
-	cursor, err := OpenState(filepath.Join(cfg.Dir, "cursor.db"))
+	cursor, err := openState(filepath.Join(cfg.Dir, "cursor.db"), cfg.noSync)
 	if err != nil {
 		return nil, fmt.Errorf("opening the spool: %w", err)
 	}
@@ -213,7 +216,7 @@ func (s *Spool) Append(partitions int, recs []Record) (Position, error) {
 		}
 	}
 	if s.active == nil {
-		seg, err := createSegment(s.cfg.Dir, s.next, partitions, s.fileLimit)
+		seg, err := createSegment(s.cfg.Dir, s.next, partitions, writeOptions(s.fileLimit, s.cfg.noSync))
 		if err != nil {
 			return 0, full(err)
 		}

@@ -153,7 +153,7 @@ func TestSpoolIsAList(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		cfg := Config{Dir: dir, SegmentBytes: 64 << 10}
+		cfg := Config{Dir: dir, SegmentBytes: 64 << 10, noSync: true}
 		s, err := Open(cfg)
 		if err != nil {
 			rt.Fatal(err)
@@ -347,6 +347,48 @@ func TestFullDiskStoresNothingAndRecovers(t *testing.T) {
 	if got := drain(t, s); !slices.Equal(got, upTo(0, 115)) {
 		t.Errorf("left %v", got)
 	}
+}
+
+// TestRealFullDisk fills the small file system at BESSD_TEST_TINY_DIR, such as
+// a tmpfs of 3 MB.
+func TestRealFullDisk(t *testing.T) {
+	base := os.Getenv("BESSD_TEST_TINY_DIR")
+	if base == "" {
+		t.Skip("BESSD_TEST_TINY_DIR names no small file system")
+	}
+	dir, err := os.MkdirTemp(base, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	cfg := Config{Dir: dir, SegmentBytes: 256 << 10, OnLoss: func(l Loss) { t.Errorf("loss %+v", l) }}
+	s := open(t, cfg)
+	var want []uint64
+	refused := 0
+	for seq := 0; refused < 20; seq += 20 {
+		switch _, err := s.Append(1, records(seq, 20, 900)); {
+		case err == nil:
+			want = append(want, upTo(seq, 20)...)
+		case errors.Is(err, ErrFull):
+			refused++
+			if len(want) == 0 {
+				t.Fatal("the file system is full from the start")
+			}
+		default:
+			t.Fatal(err)
+		}
+		if refused == 10 { // a restart on the full disk
+			if err := s.Close(); err != nil && !errors.Is(err, ErrFull) {
+				t.Fatal(err)
+			}
+			s = open(t, cfg)
+		}
+	}
+	got := drain(t, s)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d records came, %d were taken", len(got), len(want))
+	}
+	mustAppend(t, s, 1, records(1_000_000, 20, 900)) // there is room again
 }
 
 func TestOneProcessOnly(t *testing.T) {

@@ -26,7 +26,9 @@ var stateBucket = []byte("state")
 
 // OpenState opens or creates the file at path. A damaged file is renamed aside
 // (see SetAside) and replaced by an empty one.
-func OpenState(path string) (*State, error) {
+func OpenState(path string) (*State, error) { return openState(path, false) }
+
+func openState(path string, noSync bool) (*State, error) {
 	s := &State{stateName: filepath.Base(path)}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("creating the data directory: %w", err)
@@ -34,10 +36,10 @@ func OpenState(path string) (*State, error) {
 	if err := s.check(path); err != nil {
 		return nil, err
 	}
-	err := s.open(path)
+	err := s.open(path, noSync)
 	if errors.Is(err, errDamagedFile) { // what verify does not look at: the list of free pages
 		if s.setAside, err = setAside(path); err == nil {
-			err = s.open(path)
+			err = s.open(path, noSync)
 		}
 	}
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -75,9 +77,9 @@ func (s *State) check(path string) error {
 	return err
 }
 
-func (s *State) open(path string) error {
+func (s *State) open(path string, noSync bool) error {
 	return guard(func() (err error) {
-		s.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second, FreelistType: bolt.FreelistMapType})
+		s.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second, FreelistType: bolt.FreelistMapType, NoSync: noSync})
 		return err
 	})
 }
