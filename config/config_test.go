@@ -77,7 +77,7 @@ endpoints: [{address: "h:1", devices: [{id: a}]}]
 `
 	for password, want := range map[string][]string{
 		"password: clear":     {"PLAIN without tls", "in clear; write password: ${NAME}", "without encryption and authentication"},
-		"password: ${PW}":     {"PLAIN without tls", "without encryption and authentication"},
+		"password: '${PW}'":   {"PLAIN without tls", "without encryption and authentication"},
 		"password_file: open": {"PLAIN without tls", "can be read by others (mode 0644)", "without encryption and authentication"},
 	} {
 		f, err := Parse(filepath.Join(dir, "agent.yaml"), fmt.Appendf(nil, text, password), ModeAgent, func(string) (string, bool) { return "v", true })
