@@ -48,7 +48,12 @@ install() {
   printf 'install  %s: done in %d s\n' "$title" $((SECONDS - t0))
 }
 
-# tagged_packages TAG_PATTERN: the packages with tests behind a build tag.
-tagged_packages() {
-  grep -rlE "^//go:build .*\b($1)\b" --include='*_test.go' "$ROOT" | xargs -r -n1 dirname | sort -u | sed "s|^$ROOT|.|"
+# tagged_files TAG_PATTERN: the test files behind a build tag.
+tagged_files() { grep -rlE "^//go:build .*\b($1)\b" --include='*_test.go' . || true; }
+
+# run_tagged TAG_PATTERN GO_TEST_ARGUMENT...: go test for the tests in those files alone, package by package.
+run_tagged() {
+  local files names; files=$(tagged_files "$1"); shift
+  names=$(xargs -r grep -hoE '^func Test[A-Za-z0-9_]+' <<<"$files" | sed 's/^func //' | sort -u | paste -sd '|')
+  go test -count=1 -p 1 -run "^($names)\$" "$@" $(xargs -r -n1 dirname <<<"$files" | sort -u)
 }

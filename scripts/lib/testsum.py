@@ -14,58 +14,65 @@ import sys
 
 class Summary:
     def __init__(self):
-        self.output = collections.defaultdict(list)  # (package, test or None) -> lines
-        self.result = {}  # (package, test) -> pass | fail | skip
+        self.run = collections.Counter()  # package -> how often it has ended: each run stands for itself
+        self.output = collections.defaultdict(list)  # (package, run, test or None) -> lines
+        self.result = {}  # (package, run, test) -> pass | fail | skip
         self.broken = []  # packages that failed on their own: build, panic outside a test, timeout
         self.build = collections.defaultdict(list)  # import path -> lines of the compiler
+        self.runner_failed = False
 
     def event(self, e):
         action, package, test = e["Action"], e.get("Package"), e.get("Test")
         if action == "build-output":
             self.build[e["ImportPath"]].append(e["Output"])
         elif action == "output":
-            self.output[package, test].append(e["Output"])
+            self.output[package, self.run[package], test].append(e["Output"])
         elif action in ("pass", "fail", "skip") and test:
-            self.result[package, test] = action
+            self.result[package, self.run[package], test] = action
         elif action in ("pass", "fail", "skip") and package:
             self.package(package, action, e.get("FailedBuild"))
         elif action == "runner-failed":
             self.runner_failed = True
 
-    runner_failed = False
-
     def package(self, package, action, failed_build):
-        own = self.output[package, None]
+        run = self.run[package]
+        self.run[package] += 1
+        own = self.output[package, run, None]
         for line in own:
             if line.startswith(("ok  ", "FAIL\t", "---")):
                 print(line, end="", flush=True)
-        if action == "fail" and not any(p == package and r == "fail" for (p, _), r in self.result.items()):
+        if action == "fail" and not any((p, n, r) == (package, run, "fail") for (p, n, _), r in self.result.items()):
             self.broken.append((package, self.build.get(failed_build) or own))
 
     def leaves(self):
-        parents = {(p, t.rsplit("/", 1)[0]) for p, t in self.result if "/" in t}
-        # A parent counts when it failed or was skipped although no subtest did.
-        for (p, t), r in sorted(self.result.items()):
-            inner = [s for (q, u), s in self.result.items() if q == p and u.startswith(t + "/")]
-            if (p, t) not in parents or (r == "fail" and "fail" not in inner):
-                yield p, t, r
+        """(package, run, test), result. A parent stands for its subtests, unless it failed by itself."""
+        parents, failed = set(), set()
+        for (p, n, t), r in self.result.items():
+            while "/" in t:
+                t = t.rpartition("/")[0]
+                parents.add((p, n, t))
+                if r == "fail":
+                    failed.add((p, n, t))
+        for key, r in sorted(self.result.items()):
+            if key not in parents or (r == "fail" and key not in failed):
+                yield key, r
 
     def report(self):
-        unfinished = [k for k in self.output if k[1] and k not in self.result]
         leaves = list(self.leaves())
-        failed = [(p, t) for p, t, r in leaves if r == "fail"] + sorted(unfinished)
-        skipped = [(p, t) for p, t, r in leaves if r == "skip"]
-        passed = sum(r == "pass" for _, _, r in leaves)
-        for p, t in failed:
+        failed = [key for key, r in leaves if r == "fail"]
+        failed += sorted(key for key in self.output if key[2] and key not in self.result)  # never ended
+        skipped = [key for key, r in leaves if r == "skip"]
+        passed = sum(r == "pass" for _, r in leaves)
+        for p, n, t in failed:
             print(f"\n=== FAILED {p} {t}")
             while t:
-                print("".join(self.output[p, t]), end="")
+                print("".join(self.output[p, n, t]), end="")
                 t = t.rpartition("/")[0]
         for p, lines in self.broken:
             print(f"\n=== FAILED {p} (the package itself)")
             print("".join(lines), end="")
-        for p, t in skipped:
-            why = [l.strip() for l in self.output[p, t] if not l.startswith(("=== ", "--- "))]
+        for p, n, t in skipped:
+            why = [l.strip() for l in self.output[p, n, t] if not l.startswith(("=== ", "--- "))]
             print(f"=== SKIPPED {p} {t}: {' '.join(why)}")
         failures = len(failed) + len(self.broken)
         if self.runner_failed and not failures:
