@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 
 	"github.com/segmentio/kafka-go"
 )
@@ -137,7 +139,10 @@ func classify(err error) (Kind, string) {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return Transient, "check that the broker runs and that its address and port are right"
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return Transient, "the broker closed the connection: if this lasts, check whether its port wants tls or sasl"
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return Transient, "the broker did not answer in time: check the network, and whether its port needs tls or sasl"
 	}
 	return Transient, ""

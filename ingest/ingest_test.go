@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"go.uber.org/goleak"
 
 	"bessd/ingest"
 	"bessd/internal/backoff"
@@ -318,6 +320,51 @@ func TestPartialSuccessIsCounted(t *testing.T) {
 	}
 	if end := fake.End(topic, 0); end != int64(got.Done) {
 		t.Errorf("Done is %d, the log holds %d", got.Done, end)
+	}
+}
+
+func TestSilentBrokerIsATimeout(t *testing.T) {
+	c := newCluster(t, broker.Config{})
+	fake := c.needFake(t)
+	_, topic := c.topic(t, 1, nil)
+	client := newClient(t, ingest.Config{Brokers: c.brokers, Topics: []string{topic}, RequestTimeout: 300 * time.Millisecond})
+	p := newProducer(t, client, ingest.ProducerConfig{Topic: topic, Key: []byte("k")})
+	remove := fake.Intercept(broker.Produce, func() broker.Action { return broker.Action{Delay: time.Hour} })
+	_, err := p.Produce(t.Context(), 1, numbered(3))
+	timeout, ok := errors.AsType[net.Error](err)
+	if !ok || !timeout.Timeout() || ingest.KindOf(err) != ingest.Transient {
+		t.Errorf("a silent broker gives %v", err)
+	}
+	remove()
+	produceAll(t, p, 1, numbered(3))
+}
+
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	c := newCluster(t, broker.Config{})
+	fake := c.needFake(t)
+	seed, topic := c.topic(t, 2, nil)
+	seed.Close()
+	if err := goleak.Find(); err == nil {
+		t.Fatal("the broker has no goroutines, so this test cannot see anything")
+	}
+	before := goleak.IgnoreCurrent()
+	client, err := ingest.NewClient(ingest.Config{Brokers: c.brokers, Topics: []string{topic}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProducer(t, client, ingest.ProducerConfig{Topic: topic, Key: []byte("k")})
+	drop := true
+	remove := fake.Intercept(broker.Produce, func() broker.Action {
+		drop = !drop
+		return broker.Action{Drop: drop}
+	})
+	for range 5 {
+		produceAll(t, p, 2, numbered(10))
+	}
+	remove()
+	client.Close()
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
 	}
 }
 
