@@ -76,7 +76,7 @@ func TestSunSpecFansOut(t *testing.T) {
 		},
 		"bank1/rack02": {
 			"soc_pct": "62", "current_a": "0.5", "operating_state": "disconnected", "contactor_state": "failed", "connect_failure_reason": "contactor_failure",
-			"disable_reason": "maintenance", "alarm_bits": "1.048576e+06",
+			"disable_reason": "maintenance", "alarm_bits": "1048576",
 		},
 		"bank1/rack01/module01": {
 			"voltage_v": "13.3", "cell_count": "4", "cell_voltage_max_v": "3.335", "cell_voltage_max_at": "cell003", "cell_voltages_v": "3.33 3.331 - 3.333",

@@ -13,8 +13,9 @@ import (
 
 // identity is what outlives a new layout of a device within one run of the agent.
 type identity struct {
-	path string
-	seq  atomic.Int64 // last seq that the sink has taken or refused
+	path  string
+	seq   atomic.Int64             // last seq that the sink has taken or refused
+	given [bessmaps.NumTiers]int64 // last slot in which the tier was delivered; owned by the endpoint's goroutine
 }
 
 // device is one device that a unit feeds. It is owned by the endpoint's goroutine.
@@ -209,6 +210,7 @@ func (d *device) replan() error {
 // finish decodes the fields of a tier into the row of tick.
 func (d *device) finish(t bessmaps.Tier, img image, tick, lastUS int64) {
 	d.tiers[t].done = true
+	d.id.given[t] = slotOf(tick, d.periods[d.planOf[t]])
 	if !d.open {
 		d.open, d.tick, d.lastUS = true, tick, tick
 	}

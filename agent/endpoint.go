@@ -332,7 +332,7 @@ func (e *endpoint) endSlots(ctx context.Context, u *unit, tick int64) {
 		}
 		u.slot[t], u.done[t] = slotOf(tick, u.period[t]), 0
 		for _, d := range u.devices {
-			d.tiers[t].done = false
+			d.tiers[t].done = d.id.given[t] == u.slot[t] // a layout that is gone may have filled the slot
 		}
 		for _, b := range u.own[t] {
 			u.image[b], u.readAt[b] = nil, 0

@@ -294,6 +294,9 @@ func get(s *bess.Scan) map[string]string {
 		if v := s.Values[i]; v != bess.Absent {
 			p := bess.PointByNum(c.Num)
 			out[p.Name] = fmt.Sprint(bess.Float(v, c.Decimals))
+			if p.Type == bess.Bits || p.Type == bess.Int64 {
+				out[p.Name] = fmt.Sprint(v)
+			}
 			if p.Type == bess.Enum {
 				out[p.Name] = bess.EnumByName(p.Enum).MemberName(v)
 			}
