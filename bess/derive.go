@@ -102,12 +102,7 @@ func NewDeriver(p *Plan) (*Deriver, error) {
 		out.id = p.id // tables name the plan that the agent runs
 		d.out = out
 	}
-	for _, col := range p.Columns {
-		d.columns = append(d.columns, Find(d.out.Columns, col.Num))
-	}
-	for _, col := range p.Texts {
-		d.texts = append(d.texts, Find(d.out.Texts, col.Num))
-	}
+	d.columns, d.texts = places(p.Columns, d.out.Columns), places(p.Texts, d.out.Texts)
 
 	if power {
 		to := Find(d.out.Columns, NumPowerW)
@@ -145,6 +140,17 @@ func NewDeriver(p *Plan) (*Deriver, error) {
 		}
 	}
 	return d, nil
+}
+
+// places tells where the columns of part stand in all; both ascend, and all holds every one of part.
+func places(part, all []Column) []int {
+	at := make([]int, 0, len(part))
+	for i, c := range all {
+		if len(at) < len(part) && c.Num == part[len(at)].Num {
+			at = append(at, i)
+		}
+	}
+	return at
 }
 
 // coarser gives the tier with the longer period.

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 )
 
 // Section holds the accepted scans of one partition's run of messages until they are written. Scans are kept per site,
@@ -15,7 +15,7 @@ import (
 //	elems   one []int32 per list, all rows' elements one after the other; the row's slot tells where its own end
 //	reject  sparse: only rows with rejections
 //
-// Not safe for concurrent use while scans are appended; Days and its views may be read by many goroutines afterwards.
+// Not safe for concurrent use while scans are appended; afterwards many goroutines may call Days and read its views.
 type Section struct {
 	blocks  map[blockKey]*block
 	devices map[deviceKey]*deviceRows
@@ -26,6 +26,8 @@ type Section struct {
 
 	rows, values int
 	bytes        int64
+
+	ordering sync.Mutex // held by Days while it puts rows in order
 }
 
 type deviceKey struct{ site, device string }
@@ -36,12 +38,10 @@ type blockKey struct {
 	plan         *Plan
 }
 
-// deviceRows knows a device's blocks and whether its rows came in order.
+// deviceRows knows a device's blocks, in the order of their first rows' arrival.
 type deviceRows struct {
 	deviceKey
-	blocks     []*block
-	last       rowKey
-	disordered bool // a row came before its predecessor, or went back to an older block
+	blocks []*block
 }
 
 // rowKey is the order of a device's rows.
@@ -61,6 +61,8 @@ type block struct {
 	elems     [][]int32
 	rejected  []Rejection
 	rejectEnd []rowEnd // ascending row
+	last      rowKey   // of the row appended last
+	unordered bool     // a row came before its predecessor
 }
 
 type rowEnd struct{ row, end int }
@@ -150,11 +152,8 @@ func (s *Section) Append(sc *Scan, lateS int64) {
 	s.bytes += int64(b.stride*8 + grown*4)
 
 	key := rowKey{sc.TS, sc.Epoch, sc.Seq}
-	d := b.dev
-	if b != d.blocks[len(d.blocks)-1] || key.compare(d.last) < 0 {
-		d.disordered = true
-	}
-	d.last = key
+	b.unordered = b.unordered || b.rows > 1 && key.compare(b.last) < 0
+	b.last = key
 }
 
 func (s *Section) block(sc *Scan) *block {
@@ -174,9 +173,6 @@ func (s *Section) block(sc *Scan) *block {
 		if d == nil {
 			d = &deviceRows{deviceKey: dk}
 			s.devices[dk] = d
-		}
-		if len(d.blocks) == 0 {
-			d.last = rowKey{sc.TS, sc.Epoch, sc.Seq}
 		}
 		d.blocks = append(d.blocks, b)
 		b.dev = d
@@ -221,7 +217,7 @@ func (s *Section) Reset() {
 			delete(s.blocks, k)
 			continue
 		}
-		b.dev, b.rows = nil, 0
+		b.dev, b.rows, b.unordered = nil, 0, false
 		b.slots, b.rejected, b.rejectEnd = b.slots[:0], b.rejected[:0], b.rejectEnd[:0]
 		for i := range b.elems {
 			b.elems[i] = b.elems[i][:0]
@@ -235,111 +231,3 @@ func (s *Section) Reset() {
 	s.last = nil
 	s.rows, s.values, s.bytes = 0, 0, 0
 }
-
-const dayUS = 24 * 3600 * 1e6
-
-// Day is the section's rows of one UTC date, in order of site, device, ts, epoch and seq. It is a view: immutable, and
-// valid until the section changes.
-type Day struct {
-	number int64 // days since 1970-01-01
-	rows   int
-	runs   []Run
-}
-
-// Days gives a view per UTC date of ts, in ascending order.
-func (s *Section) Days() []*Day {
-	devs := make([]*deviceRows, 0, len(s.devices))
-	for _, d := range s.devices {
-		devs = append(devs, d)
-	}
-	slices.SortFunc(devs, func(a, b *deviceRows) int {
-		return cmp.Or(strings.Compare(a.site, b.site), strings.Compare(a.device, b.device))
-	})
-	days := map[int64]*Day{}
-	for _, d := range devs {
-		if !d.disordered {
-			for _, b := range d.blocks {
-				addRun(days, s, b, 0, b.rows)
-			}
-			continue
-		}
-		for _, r := range d.sorted() {
-			addRun(days, s, r.b, r.row, r.row+1)
-		}
-	}
-	out := make([]*Day, 0, len(days))
-	for _, d := range days {
-		out = append(out, d)
-	}
-	slices.SortFunc(out, func(a, b *Day) int { return cmp.Compare(a.number, b.number) })
-	return out
-}
-
-type rowOf struct {
-	key rowKey
-	b   *block
-	row int
-}
-
-// sorted lists a device's rows by ts, epoch and seq: only for devices whose rows did not come in that order.
-func (d *deviceRows) sorted() []rowOf {
-	var rows []rowOf
-	for _, b := range d.blocks {
-		for i := range b.rows {
-			r := b.slots[i*b.stride:]
-			rows = append(rows, rowOf{rowKey{r[slotTS], r[slotEpoch], r[slotSeq]}, b, i})
-		}
-	}
-	slices.SortStableFunc(rows, func(a, b rowOf) int { return a.key.compare(b.key) })
-	return rows
-}
-
-// addRun spreads the rows [from, to) of a block, which are in order of ts, over the days.
-func addRun(days map[int64]*Day, s *Section, b *block, from, to int) {
-	for from < to {
-		n := floorDiv(b.slots[from*b.stride+slotTS], dayUS)
-		end := (n + 1) * dayUS
-		// The first row of the next day.
-		i, j := from+1, to
-		for i < j {
-			h := int(uint(i+j) >> 1)
-			if b.slots[h*b.stride+slotTS] < end {
-				i = h + 1
-			} else {
-				j = h
-			}
-		}
-		d := days[n]
-		if d == nil {
-			d = &Day{number: n}
-			days[n] = d
-		}
-		d.rows += i - from
-		if k := len(d.runs) - 1; k >= 0 && d.runs[k].b == b && d.runs[k].to == from {
-			d.runs[k].to = i
-		} else {
-			d.runs = append(d.runs, Run{s, b, from, i})
-		}
-		from = i
-	}
-}
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
-}
-
-// Date is the UTC date as it stands in the partition column, for example "2026-03-09".
-func (d *Day) Date() string { return time.Unix(d.number*86400, 0).UTC().Format(time.DateOnly) }
-
-// Number counts the days since 1970-01-01.
-func (d *Day) Number() int64 { return d.number }
-
-// Rows counts the rows of the day.
-func (d *Day) Rows() int { return d.rows }
-
-// Runs lists the day's rows: the runs one after the other, each run's rows in order. The slice is the view's own.
-func (d *Day) Runs() []Run { return d.runs }

@@ -2,7 +2,6 @@ package bess
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 )
 
@@ -154,17 +153,7 @@ func (r Run) List(n Num) (l Lists, ok bool) {
 
 // Rejected lists row i's rejections; SlotName of the plan names them. The memory is the section's: read only.
 func (r Run) Rejected(i int) []Rejection {
-	b := r.b
-	row := r.from + i
-	k := sort.Search(len(b.rejectEnd), func(k int) bool { return b.rejectEnd[k].row >= row })
-	if k == len(b.rejectEnd) || b.rejectEnd[k].row != row {
-		return nil
-	}
-	start := 0
-	if k > 0 {
-		start = b.rejectEnd[k-1].end
-	}
-	return b.rejected[start:b.rejectEnd[k].end]
+	return r.b.rejections(r.from + i)
 }
 
 // RunExtra is one key of the map column extra, for the rows of a run.

@@ -209,20 +209,43 @@ func TestSectionRunsAreLong(t *testing.T) {
 	}
 }
 
-// One row out of order breaks the runs only where it must.
-func TestSectionLateRow(t *testing.T) {
+// A device that sends its backlog beside the live rows still gives one run.
+func TestSectionBacklogBesideLive(t *testing.T) {
 	s := NewSection()
 	sc := benchScan(t)
 	for i := range 100 {
-		ts := int64(i)
-		if i == 99 {
-			ts = 40
+		for _, ts := range []int64{int64(i), 1000 + int64(i)} {
+			sc.TS, sc.Seq = ts*1e6, ts
+			s.Append(sc, 0)
 		}
-		sc.TS, sc.Seq = ts*1e6, int64(i)
-		s.Append(sc, 0)
+	}
+	for range 2 {
+		runs := s.Days()[0].Runs()
+		if len(runs) != 1 || runs[0].Len() != 200 {
+			t.Fatalf("%d runs", len(runs))
+		}
+		for i := 1; i < 200; i++ {
+			if runs[0].TS().At(i) <= runs[0].TS().At(i-1) {
+				t.Fatalf("row %d is out of order", i)
+			}
+		}
+	}
+}
+
+// After a change of plan, old and new rows alternate in arrival but not in time.
+func TestSectionBacklogOfAnOlderPlan(t *testing.T) {
+	s := NewSection()
+	plans := testPlans(t)
+	sc := &Scan{Site: "alfa", Device: "bank1", Quality: Good}
+	for i := range 100 {
+		for k, p := range plans[:2] {
+			sc.Reset(p)
+			sc.TS, sc.Seq = int64(i+1000*(1-k))*1e6, int64(i)
+			s.Append(sc, 0)
+		}
 	}
 	runs := s.Days()[0].Runs()
-	if len(runs) != 3 || runs[0].Len() != 41 || runs[1].Len() != 1 || runs[2].Len() != 58 {
+	if len(runs) != 2 || runs[0].Plan() != plans[1] || runs[1].Plan() != plans[0] {
 		t.Errorf("%d runs", len(runs))
 	}
 }
@@ -311,6 +334,23 @@ func BenchmarkSectionAppend(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sc.PresentValues()), "ns/value")
 		})
 	}
+}
+
+// BenchmarkSectionDays puts a section in order in which every device has two rows the wrong way round: the worst case.
+func BenchmarkSectionDays(b *testing.B) {
+	sc := benchScan(b)
+	s := NewSection()
+	for range b.N {
+		b.StopTimer()
+		s.Reset()
+		for i := 0; s.Bytes() < 32<<20; i++ {
+			sc.Device, sc.TS, sc.Seq = devices[i%len(devices)], int64(i^128)*1e6, int64(i)
+			s.Append(sc, 0)
+		}
+		b.StartTimer()
+		s.Days()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*s.Values()), "ns/value")
 }
 
 // BenchmarkSectionRead goes over all vocabulary columns of a full section, most of them null: what a writer does.
