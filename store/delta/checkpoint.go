@@ -11,6 +11,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"bessd/internal/fault"
+	"bessd/store/parquetfile"
 )
 
 // The rows of a V1 checkpoint. Every column that can be absent is a pointer:
@@ -115,7 +116,7 @@ func (s *state) checkpointRows(now time.Time) []ckptRow {
 }
 
 func encodeCheckpoint(rows []ckptRow) (data []byte, err error) {
-	defer guard(&err)
+	defer parquetfile.Guard(&err)
 	var b bytes.Buffer
 	w := parquet.NewGenericWriter[ckptRow](&b, parquet.Compression(&parquet.Snappy), parquet.DataPageVersion(1))
 	if _, err := w.Write(rows); err != nil {
@@ -131,8 +132,8 @@ func encodeCheckpoint(rows []ckptRow) (data []byte, err error) {
 const maxCheckpointRows = 10_000_000
 
 func decodeCheckpoint(data []byte, version int64) (s *state, err error) {
-	defer guard(&err)
-	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	defer parquetfile.Guard(&err)
+	f, err := parquetfile.Open(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, err
 	}
@@ -199,13 +200,6 @@ func notNil(m map[string]string) map[string]string {
 		return map[string]string{}
 	}
 	return m
-}
-
-// guard turns a panic of the Parquet library into an error: what we read may be damaged.
-func guard(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("the parquet library gave up: %v", p)
-	}
 }
 
 // writeCheckpoint stores a checkpoint of s, then the hint to it. The hint

@@ -10,6 +10,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"bessd/bess/columns"
+	"bessd/store/parquetfile"
 )
 
 // maxGroupRows bounds what a damaged footer can make us believe about a row group.
@@ -32,7 +33,7 @@ func Read(r io.ReaderAt, size int64, want columns.Schema, fn func(rows int, cols
 			err = fmt.Errorf("reading parquet: the file is damaged or the library gave up: %v", p)
 		}
 	}()
-	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10))
+	f, err := parquetfile.Open(r, size)
 	if err != nil {
 		return fmt.Errorf("reading parquet: %w", err)
 	}

@@ -1,0 +1,64 @@
+// Package parquetfile opens Parquet files that may be damaged. The library
+// believes what a footer says: a length of four gigabytes is allocated before it is
+// found to be wrong, and some damage makes it panic. Here lengths and offsets are
+// compared with the file's size first, and panics become errors.
+package parquetfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// maxFooter is more than any footer that we or others write.
+const maxFooter = 64 << 20
+
+// Open opens the file of the given size, without its page index and Bloom
+// filters. Reading from the result can still panic: see Guard.
+func Open(r io.ReaderAt, size int64) (f *parquet.File, err error) {
+	defer Guard(&err)
+	var tail [8]byte
+	if size < 12 {
+		return nil, fmt.Errorf("a file of %d bytes", size)
+	}
+	if _, err := r.ReadAt(tail[:], size-8); err != nil && err != io.EOF {
+		return nil, err
+	}
+	footer := int64(binary.LittleEndian.Uint32(tail[:4]))
+	if string(tail[4:]) != "PAR1" || footer > size-12 || footer > maxFooter {
+		return nil, errors.New("the end of the file is damaged or cut off")
+	}
+	f, err = parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10))
+	if err != nil {
+		return nil, err
+	}
+	for g, group := range f.Metadata().RowGroups {
+		for _, c := range group.Columns {
+			m := &c.MetaData
+			switch m.Codec {
+			case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd:
+			default: // nobody writes tables like ours with it, and the library's LZ4 takes all memory on damaged input
+				return nil, fmt.Errorf("column %v of row group %d is compressed by %v, which is not read here", m.PathInSchema, g, m.Codec)
+			}
+			start := m.DataPageOffset
+			if m.DictionaryPageOffset > 0 {
+				start = min(start, m.DictionaryPageOffset)
+			}
+			if start < 0 || m.TotalCompressedSize < 0 || start > size || m.TotalCompressedSize > size-start || m.NumValues < 0 {
+				return nil, fmt.Errorf("column %v of row group %d lies outside the file", m.PathInSchema, g)
+			}
+		}
+	}
+	return f, nil
+}
+
+// Guard turns a panic into an error; defer it.
+func Guard(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the file is damaged or the parquet library gave up: %v", p)
+	}
+}
