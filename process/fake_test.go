@@ -360,6 +360,12 @@ func drain(t testing.TB, cfg Config, src *fakeLog, lake *fakeLake, lookup RowLoo
 
 func runUntilCaughtUp(t testing.TB, a *Archive, src *fakeLog) error {
 	t.Helper()
+	return runUntilAt(t, a, src, 0)
+}
+
+// runUntilAt runs until every partition is committed up to its end in the generation, or a later one.
+func runUntilAt(t testing.TB, a *Archive, src *fakeLog, generation int64) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	done := make(chan error, 1)
@@ -373,7 +379,7 @@ func runUntilCaughtUp(t testing.TB, a *Archive, src *fakeLog) error {
 		case <-ctx.Done():
 			t.Fatalf("not caught up: %+v", a.Stats())
 		case <-tick.C:
-			if caughtUp(a, src.ends()) {
+			if caughtUp(a, src.ends(), generation) {
 				cancel()
 				return <-done
 			}
@@ -381,10 +387,10 @@ func runUntilCaughtUp(t testing.TB, a *Archive, src *fakeLog) error {
 	}
 }
 
-func caughtUp(a *Archive, ends map[int]int64) bool {
+func caughtUp(a *Archive, ends map[int]int64, generation int64) bool {
 	s := a.Stats()
 	for _, p := range a.cfg.Partitions {
-		if s.Partitions[p].Committed.Offset < ends[p] {
+		if s.Partitions[p].Committed.Before(bess.Position{Generation: generation, Offset: ends[p]}) {
 			return false
 		}
 	}

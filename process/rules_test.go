@@ -1,0 +1,328 @@
+package process
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"bessd/bess"
+)
+
+// TestWhatBecomesADeadLetter gives one message of each kind that can be no row.
+func TestWhatBecomesADeadLetter(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	good := f.scan("alfa", "bank1", testEpoch, 0)
+	old, future, other, upper := good.Clone(), good.Clone(), good.Clone(), good.Clone()
+	old.TS, old.Seq = earliestUS-1, 1
+	future.TS, future.Seq = testT0+24*3600*1e6+1, 2
+	other.Values[0]++ // the name of good with another payload
+	upper.Site = "ALFA"
+	for _, m := range [][]byte{f.encode(good), f.encode(old), f.encode(future), f.encode(other), f.encode(upper), {}, {0xff}, {0xba, 0x1f, 0x00}} {
+		src.put(0, testT0, m)
+	}
+	st, _ := drain(t, testConfig(0), src, lake, nil)
+	var reasons []string
+	for _, d := range lake.dead {
+		reasons = append(reasons, d.Reason)
+		if want := src.parts[0].msgs[d.Offset]; string(d.Payload) != string(want.Value) || d.RecordTime != testT0 || d.Detail == "" {
+			t.Errorf("%+v", d)
+		}
+	}
+	if got, want := strings.Join(reasons, " "), "clock clock conflict identity decode decode unknown_arm"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	expect(t, lake, f, []*bess.Scan{good})
+	if st.Conflicts != 1 || st.Duplicates != 0 {
+		t.Errorf("%+v", st)
+	}
+	for _, r := range lake.ledger {
+		if r.Stream == bess.StreamScan && (r.Conflicts != 1 || r.Good != 1) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+type lookupFunc func(*bess.Scan) (bool, error)
+
+func (f lookupFunc) Matches(_ context.Context, s *bess.Scan) (bool, error) { return f(s) }
+
+// TestOldRepetitionsAreComparedWithTheLake repeats scans that are no longer remembered.
+func TestOldRepetitionsAreComparedWithTheLake(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	first := []*bess.Scan{f.scan("alfa", "bank1", testEpoch, 0), f.scan("alfa", "bank1", testEpoch, 1), f.scan("alfa", "bank1", testEpoch, 2)}
+	for _, s := range first {
+		src.put(0, testT0, f.encode(s))
+	}
+	drain(t, testConfig(0), src, lake, nil)
+	changed := first[1].Clone()
+	changed.Values[0] = 1
+	src.put(0, testT0, f.encode(first[0]))
+	src.put(0, testT0, f.encode(changed))
+	src.put(0, testT0, f.encode(first[2]))
+	cfg := testConfig(0)
+	cfg.LookupRate = 0.2 // a burst of two, then one in 5 s
+	asked := 0
+	st, _ := drain(t, cfg, src, lake, lookupFunc(func(s *bess.Scan) (bool, error) {
+		asked++
+		return s.Values[0] == first[s.Seq].Values[0], nil
+	}))
+	if asked != 2 || st.Conflicts != 1 || st.Duplicates != 2 || st.Unchecked != 1 {
+		t.Fatalf("asked %d times, %+v", asked, st)
+	}
+	expect(t, lake, f, first)
+}
+
+// TestClone runs a cloned gateway beside the first: both are stored, the pair is named once. A restart is no pair.
+func TestClone(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	var want []*bess.Scan
+	put := func(device string, epoch, seq, ts int64) {
+		s := f.scan("alfa", device, epoch, seq)
+		s.TS = testT0 + ts*1e6
+		want = append(want, s)
+		src.put(0, s.TS, f.encode(s))
+	}
+	clone, next := testEpoch+1, testEpoch+2<<20
+	for i := range int64(5) {
+		put("bank1", testEpoch, i, i)
+		put("bank2", testEpoch, i, i)
+	}
+	for i := range int64(5) {
+		put("bank1", next, i, 5+i)
+	}
+	st, _ := drain(t, testConfig(0), src, lake, nil)
+	if len(st.Twins) != 0 {
+		t.Fatalf("a restart was taken for a clone: %+v", st.Twins)
+	}
+	for i := range int64(3) {
+		put("bank1", clone, i, 6+i)
+	}
+	put("bank2", clone, 0, 2)
+	st, _ = drain(t, testConfig(0), src, lake, nil)
+	if len(st.Twins) != 2 || st.Twins[0].EpochA != clone || st.Twins[0].EpochB != next || st.Twins[0].Device != "bank1" {
+		t.Fatalf("%+v", st.Twins)
+	}
+	if tw := st.Twins[1]; tw.EpochA != testEpoch || tw.EpochB != clone || tw.Devices != 2 { // bank1's clone reaches back over both
+		t.Logf("%+v", st.Twins)
+	}
+	expect(t, lake, f, want)
+}
+
+// TestTopicReplaced creates the topic anew between runs and while running, shorter and longer than before.
+func TestTopicReplaced(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		before, after    int64
+		overlap, trimmed int64 // scans that the new topic repeats, messages that it has lost already
+		generations      int64
+		gap              bool
+	}{
+		{"same log", 20, 0, 0, 0, 0, false},
+		{"longer, all new", 20, 40, 0, 0, 1, false},
+		{"longer, repeats", 20, 40, 15, 0, 1, false},
+		{"shorter", 20, 5, 0, 0, 1, false},
+		{"starts beyond", 20, 60, 0, 30, 1, true},
+		{"starts at the next", 20, 30, 0, 20, 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+			var want []*bess.Scan
+			for seq := range c.before {
+				want = append(want, f.scan("alfa", "bank1", testEpoch, seq))
+				src.put(0, testT0, f.encode(want[seq]))
+			}
+			drain(t, testConfig(0), src, lake, nil)
+			if c.after > 0 {
+				src.recreate(0)
+				for i := range c.after {
+					s := f.scan("alfa", "bank1", testEpoch, c.before-c.overlap+i)
+					src.put(0, testT0+1, f.encode(s))
+					if i >= c.overlap && i >= c.trimmed {
+						want = append(want, s)
+					}
+				}
+				src.trim(0, c.trimmed)
+			}
+			src.put(0, testT0, f.event("alfa", testEpoch, 0))
+			cfg := testConfig(0)
+			cfg.FlushRows = 7
+			hit := 0
+			lake.fail = crashes(17, 9, &hit)
+			a, err := New(cfg, src, lake, lake, nil, testLog(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = runUntilAt(t, a, src, c.generations)
+			for err != nil {
+				if !fenced(err) {
+					t.Fatal(err)
+				}
+				if a, err = New(cfg, src, lake, lake, nil, testLog(t)); err != nil {
+					t.Fatal(err)
+				}
+				err = runUntilAt(t, a, src, c.generations)
+			}
+			if g := a.Stats().Partitions[0].Committed.Generation; g != c.generations {
+				t.Fatalf("generation %d", g)
+			}
+			gaps := 0
+			for _, r := range lake.ledger {
+				if r.Stream == bess.StreamGap {
+					gaps++
+					if r.FirstOffset != c.before || r.NextOffset != c.trimmed || r.Generation != 0 {
+						t.Fatalf("%+v", r)
+					}
+				}
+			}
+			if (gaps == 1) != c.gap || gaps > 1 {
+				t.Fatalf("%d gaps", gaps)
+			}
+			expect(t, lake, f, want)
+		})
+	}
+}
+
+// TestTopicReplacedWhileRunning creates the topic anew under a running archive.
+func TestTopicReplacedWhileRunning(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	var want []*bess.Scan
+	put := func(n int64) {
+		for range n {
+			s := f.scan("alfa", "bank1", testEpoch, int64(len(want)))
+			want = append(want, s)
+			src.put(0, testT0, f.encode(s))
+		}
+	}
+	put(10)
+	a, err := New(testConfig(0), src, lake, lake, nil, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	await(t, a, func(s Stats) bool { return s.Partitions[0].Committed == bess.Position{Offset: 10} })
+	src.recreate(0)
+	put(5)
+	await(t, a, func(s Stats) bool { return s.Partitions[0].Committed == bess.Position{Generation: 1, Offset: 5} })
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lake, f, want)
+}
+
+// TestIdleRunsComeBackFromTheLedger repeats scans of a run that began and ended long before what is loaded at start.
+func TestIdleRunsComeBackFromTheLedger(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	var want []*bess.Scan
+	for _, d := range []string{"bank1", "bank2"} {
+		for seq := range int64(5) {
+			want = append(want, f.scan("alfa", d, testEpoch, seq))
+			src.put(0, testT0, f.encode(want[len(want)-1]))
+		}
+	}
+	drain(t, testConfig(0), src, lake, nil)
+	for i := range lake.ledger {
+		lake.ledger[i].CommitTS -= 30 * 24 * 3600 * 1e6
+	}
+	for _, s := range want {
+		src.put(0, testT0, f.encode(s))
+	}
+	lake.lookups = 0
+	st, _ := drain(t, testConfig(0), src, lake, nil)
+	if st.Duplicates != 10 || st.Scans != 0 {
+		t.Fatalf("%+v", st)
+	}
+	if lake.lookups != 3 { // the load, the position of an idle partition, one for the run and its two devices
+		t.Fatalf("%d reads of the ledger", lake.lookups)
+	}
+	expect(t, lake, f, want)
+}
+
+// TestBackPressure holds up the first flush and sees fetching stop after one more section.
+func TestBackPressure(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	want := traffic(f, src, 60)
+	release := make(chan struct{})
+	lake.fail = func(op string) error {
+		if op == "upload telemetry" {
+			<-release
+		}
+		return nil
+	}
+	cfg := testConfig(0, 1)
+	cfg.FlushRows, cfg.FlushAge = 50, time.Hour
+	a, err := New(cfg, src, lake, lake, nil, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	await(t, a, func(s Stats) bool { return s.Section.Waiting && s.Section.Rows == 50 })
+	if s := a.Stats(); s.Scans != 100 || s.Partitions[0].Lag() == 0 {
+		t.Fatalf("%+v", s)
+	}
+	close(release)
+	await(t, a, func(s Stats) bool { return s.Scans == int64(len(want)) })
+	cancel() // what is left is committed by the stop
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	expect(t, lake, f, want)
+}
+
+// TestStopGivesUpAfterGrace stops while the lake is away, and loses nothing.
+func TestStopGivesUpAfterGrace(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	want := traffic(f, src, 10)
+	lake.fail = func(op string) error {
+		if strings.HasPrefix(op, "commit rollup") {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	cfg := testConfig(0, 1)
+	cfg.Grace = 30 * time.Millisecond
+	a, err := New(cfg, src, lake, lake, nil, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	await(t, a, func(s Stats) bool { return s.Flush.Failing != "" })
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	lake.fail = func(string) error { return nil }
+	drain(t, cfg, src, lake, nil)
+	expect(t, lake, f, want)
+}
+
+func await(t *testing.T, a *Archive, ok func(Stats) bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok(a.Stats()) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("never happened: %+v", a.Stats())
+		}
+	}
+}
+
+func TestLateSeconds(t *testing.T) {
+	for _, c := range []struct{ ts, rec, want int64 }{{testT0, testT0 + 999_999, 0}, {testT0, testT0 + 1_000_000, 1}, {testT0, testT0 - 5, 0}, {testT0, -1, 0}, {testT0, testT0 + 3600_500_000, 3600}} {
+		if got := lateS(c.ts, c.rec); got != c.want {
+			t.Errorf("%v: %d", c, got)
+		}
+	}
+}
