@@ -318,10 +318,17 @@ func text(dst []byte, num protowire.Number, s string) []byte {
 }
 
 // always writes a string, also an empty one. Bytes that are no UTF-8, as devices send them, become U+FFFD: protobuf
-// strings must be UTF-8.
+// strings must be UTF-8. What is longer than a reader takes is cut: a long note must not cost the record.
 func always(dst []byte, num protowire.Number, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	if len(s) > maxText {
+		n := maxText
+		for !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n]
 	}
 	return protowire.AppendString(protowire.AppendTag(dst, num, protowire.BytesType), s)
 }

@@ -118,10 +118,14 @@ func (v *varints) more() bool { return v.pos < len(v.b) }
 
 // next reads one number; false when the bytes are no varint or have ended.
 func (v *varints) next() (uint64, bool) {
-	if v.pos < len(v.b) {
-		if c := v.b[v.pos]; c < 0x80 {
+	if b := v.b[v.pos:]; len(b) > 1 { // most numbers take one byte or two
+		if b[0] < 0x80 {
 			v.pos++
-			return uint64(c), true
+			return uint64(b[0]), true
+		}
+		if b[1] < 0x80 {
+			v.pos += 2
+			return uint64(b[0]&0x7f) | uint64(b[1])<<7, true
 		}
 	}
 	return v.long()

@@ -132,6 +132,18 @@ func TestInvalidUTF8(t *testing.T) {
 	}
 }
 
+// A note as long as an error can get does not cost the event; it is cut between two characters.
+func TestLongNote(t *testing.T) {
+	e := &bess.AgentEvent{Site: "alfa", Kind: bess.EventStop, Note: strings.Repeat("é", maxText)}
+	env, err := NewDecoder().Decode(AppendEvent(nil, e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Repeat("é", maxText/2); env.Event.Note != want {
+		t.Errorf("%d bytes, want %d", len(env.Event.Note), len(want))
+	}
+}
+
 // A newer agent may send vocabulary numbers, reasons, qualities and fields that this build does not know. The message
 // stays readable, and the plan keeps the agent's name.
 func TestNewerAgent(t *testing.T) {
