@@ -25,7 +25,7 @@ ledger: {file: %q}
 `
 
 // heartbeatRegister is 802.Hb in the simulator's single layout: mark 2, model 1 68, model 713 9, and its offset in 802.
-const heartbeatRegister = 40000 + 2 + 68 + 9 + 17
+const heartbeatRegister = 40000 + 2 + 68 + 9 + 18
 
 // TestKills kills agent, central and broker ten times each, at moments that a seed decides, while two sites are polled.
 // Every scan must be in the tables once; a reading that the simulator served may be missing only when it was served
