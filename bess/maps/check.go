@@ -16,6 +16,7 @@ type checker struct {
 	doc      *yamlx.Document
 	file     *mapFile
 	problems yamlx.Problems
+	values   int // points with repeats and lists unfolded
 }
 
 func (c *checker) bad(path, format string, args ...any) {
@@ -40,7 +41,10 @@ func (c *checker) oneOf(path, what, word string, known []string) bool {
 const snakePattern = `^[a-z][a-z0-9_]*$`
 
 // maxMapDevices bounds what repeats may unfold to.
-const maxMapDevices = 5000
+const (
+	maxMapDevices = 5000
+	maxMapValues  = 65536
+)
 
 func (c *checker) all() {
 	f := c.file
@@ -63,10 +67,13 @@ func (c *checker) all() {
 	}
 	kind, _ := bess.ParseKind(f.Kind)
 	devices := 1
-	c.points("points", f.Points, kind, 0)
+	c.points("points", f.Points, kind, 0, 1)
 	c.repeats("repeats", f.Repeats, 0, 1, &devices)
 	if devices > maxMapDevices {
 		c.bad("repeats", "%d devices; want %d at most", devices, maxMapDevices)
+	}
+	if c.values > maxMapValues {
+		c.bad("points", "%d values; want %d at most", c.values, maxMapValues)
 	}
 	if len(f.Points)+len(f.Repeats) == 0 {
 		c.bad("points", "no points")
@@ -116,12 +123,12 @@ func (c *checker) repeats(path string, rs []repeatFile, reach, factor int, devic
 		}
 		kind, _ := bess.ParseKind(r.Kind)
 		end := reach + (r.Count-1)*int(r.Stride)
-		c.points(p+".points", r.Points, kind, end)
+		c.points(p+".points", r.Points, kind, end, factor*r.Count)
 		c.repeats(p+".repeats", r.Repeats, end, factor*r.Count, devices)
 	}
 }
 
-func (c *checker) points(path string, points []pointFile, kind bess.Kind, reach int) {
+func (c *checker) points(path string, points []pointFile, kind bess.Kind, reach, factor int) {
 	targets := map[string]string{}
 	claim := func(path, target string) {
 		if first, dup := targets[target]; dup {
@@ -132,6 +139,7 @@ func (c *checker) points(path string, points []pointFile, kind bess.Kind, reach 
 	alarms := 0
 	for i := range points {
 		p, at := &points[i], fmt.Sprintf("%s[%d]", path, i)
+		c.values = min(c.values+factor*min(max(1, p.Count), maxMapValues+1), 1<<30)
 		if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`).MatchString(p.Name) {
 			c.bad(at+".name", "%q; want letters, digits and _", p.Name)
 		}

@@ -15,6 +15,7 @@ import (
 type expander struct {
 	file   *mapFile
 	layout *Layout
+	index  map[[3]uint16]int // fn, address, length -> point
 }
 
 func (x *expander) repeats(parent string, rs []repeatFile, base uint16) {
@@ -66,11 +67,12 @@ func (x *expander) points(p *pointFile, reg Reg, f Field) {
 		tier, _ = ParseTier(p.Tier)
 	}
 	add := func(addr uint16) {
-		for _, have := range x.layout.Points { // one register may serve several points
-			if have.Fn == reg.Fn && have.Addr == addr && have.Len == reg.Len {
-				return
-			}
+		key := [3]uint16{uint16(reg.Fn), addr, reg.Len}
+		if i, ok := x.index[key]; ok { // one register may serve several points; the fastest counts
+			x.layout.Points[i].Tier = min(x.layout.Points[i].Tier, tier)
+			return
 		}
+		x.index[key] = len(x.layout.Points)
 		x.layout.Points = append(x.layout.Points, Point{Fn: reg.Fn, Addr: addr, Len: reg.Len, Tier: tier, Gap: x.file.Gap, Want: true})
 	}
 	for k := range max(1, f.Count) {

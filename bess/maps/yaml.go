@@ -198,7 +198,7 @@ func (m *Map) Layout(root string) (*Layout, error) {
 			l.Periods[t] = p
 		}
 	}
-	b := &expander{file: &m.file, layout: l}
+	b := &expander{file: &m.file, layout: l, index: map[[3]uint16]int{}}
 	kind, _ := bess.ParseKind(m.file.Kind)
 	b.device(root, kind, "", m.file.Points, 0)
 	b.repeats(root, m.file.Repeats, 0)
