@@ -14,7 +14,7 @@ import (
 // records it holds.
 func filled(t testing.TB, dir string) int {
 	t.Helper()
-	s, err := Open(Config{Dir: dir, SegmentBytes: 64 << 10})
+	s, err := Open(Config{Dir: dir, SegmentBytes: 64 << 10, noSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func filled(t testing.TB, dir string) int {
 func checkDamaged(t testing.TB, dir string, n int) {
 	t.Helper()
 	lost, quarantined := 0, 0
-	s, err := Open(Config{Dir: dir, SegmentBytes: 64 << 10, OnLoss: func(l Loss) {
+	s, err := Open(Config{Dir: dir, SegmentBytes: 64 << 10, noSync: true, OnLoss: func(l Loss) {
 		lost += l.Records
 		if l.Reason == Quarantined {
 			quarantined++
@@ -176,7 +176,7 @@ func FuzzSegment(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, segmentName(1)), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(Config{Dir: dir})
+		s, err := Open(Config{Dir: dir, noSync: true})
 		if err != nil {
 			t.Fatal(err)
 		}
