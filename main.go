@@ -90,11 +90,11 @@ func (p program) rootCommand() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
-		// p.demoCommand(),
+		p.demoCommand(),
 		p.agentCommand(),
-		// p.centralCommand(),
+		p.centralCommand(),
 		p.simCommand(),
-		// p.lakeCommand(),
+		p.lakeCommand(),
 		p.configCommand(),
 		p.versionCommand(),
 	)
