@@ -94,9 +94,10 @@ func (k *Kafka) properties(inner, controller string, extra map[string]string) []
 		"transaction.state.log.num.partitions":             "1",
 		"share.coordinator.state.topic.replication.factor": "1",
 		"share.coordinator.state.topic.min.isr":            "1",
-		// A broker that was killed may register again when its old session is over: nine seconds by default.
-		"broker.session.timeout.ms":        "3000",
-		"broker.heartbeat.interval.ms":     "500",
+		// A broker that was killed may register again when its old session is over: nine seconds by default. Much shorter,
+		// and a busy machine fences a living broker.
+		"broker.session.timeout.ms":        "5000",
+		"broker.heartbeat.interval.ms":     "1000",
 		"group.initial.rebalance.delay.ms": "0",
 		"num.network.threads":              "2",
 		"num.io.threads":                   "2",
