@@ -278,12 +278,12 @@ func TestSameBytes(t *testing.T) {
 func TestDictionaryIsGivenUp(t *testing.T) {
 	s := columns.Schema{{Name: "v", Type: columns.Double}}
 	rows := columns.NewRows(s)
-	const n = 300_000
+	const n = 40_000
 	for i := range n {
 		rows.Append(float64(i) * 1.1)
 	}
 	var b bytes.Buffer
-	if _, err := Write(&b, s, rows, Options{PageRows: 32 << 10}); err != nil {
+	if _, err := Write(&b, s, rows, Options{PageRows: 4 << 10, DictionaryBytes: 16 << 10}); err != nil {
 		t.Fatal(err)
 	}
 	got := cells(t, b.Bytes(), s)

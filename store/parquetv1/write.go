@@ -104,7 +104,7 @@ func (c *counter) Write(p []byte) (int, error) {
 type fileWriter struct {
 	schema  columns.Schema
 	opt     Options
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	leaves  [][]leaf // per column
 	stats   []delta.ColumnStats
 	groups  int
@@ -149,7 +149,7 @@ func (f *fileWriter) open(w io.Writer, src columns.Source) error {
 	if f.opt.Engine != "" {
 		options = append(options, parquet.CreatedBy(f.opt.Engine, "", ""))
 	}
-	f.w = parquet.NewWriter(w, options...)
+	f.w = parquet.NewGenericWriter[any](w, options...)
 	f.stats = make([]delta.ColumnStats, len(f.schema))
 	f.leaves = make([][]leaf, len(f.schema))
 	for i, c := range f.schema {

@@ -3,6 +3,7 @@
 package s3
 
 import (
+	"log/slog"
 	"testing"
 
 	"bessd/internal/testenv"
@@ -13,10 +14,11 @@ import (
 
 func onServer(t *testing.T, o testenv.S3Options) {
 	server := testenv.StartS3(t, o)
+	patience := blob.Retrier{Log: slog.New(slog.DiscardHandler)} // MinIO answers before it is ready
 	storetest.Run(t, func(t *testing.T) store.Backend {
 		s := open(t, Config{Bucket: server.Bucket, Prefix: "test-" + blob.NewID(), Endpoint: server.Endpoint, PathStyle: true,
 			Credentials: CredentialsStatic, AccessKey: server.AccessKey, SecretKey: server.SecretKey})
-		if err := s.Check(t.Context()); err != nil {
+		if err := patience.Do(t.Context(), "checking", s.Check); err != nil {
 			t.Fatal(err)
 		}
 		return s
