@@ -47,6 +47,8 @@ def main():
         out = out.sort_by([("site", "ascending"), ("device", "ascending"), ("ts_us", "ascending")])
         pa.csv.write_csv(out, args.rows)
     json.dump({"rows": t.num_rows, "distinct": sum(e["distinct"] for e in epochs), "epochs": epochs}, sys.stdout)
+    sys.stdout.flush()
+    os._exit(0)  # Arrow's I/O threads over deltalake's file system now and then abort an orderly exit
 
 
 if __name__ == "__main__":

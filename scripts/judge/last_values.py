@@ -5,6 +5,7 @@
 prints {"rows": {device: {column: value}}, "count": rows of the site}. Lists stay lists with null elements.
 """
 import json
+import os
 import sys
 
 from exactly_once import open_table
@@ -21,6 +22,8 @@ def main(url, site):
             if v is not None and name not in KEYS and v != [] and name != "extra":
                 row[name] = v
     json.dump({"rows": rows, "count": t.num_rows}, sys.stdout)
+    sys.stdout.flush()
+    os._exit(0)  # as exactly_once.py
 
 
 if __name__ == "__main__":
