@@ -326,7 +326,7 @@ func TestStoreTroubles(t *testing.T) {
 
 // BenchmarkArchive measures messages in memory to committed tables in a directory: everything but Kafka and S3.
 func BenchmarkArchive(b *testing.B) {
-	log, values := fill(b, 20, 600, true)
+	log, values := fill(b, 20, 3600, true)
 	log.batch = 2000
 	cfg := config()
 	cfg.FlushAge, cfg.FlushRows = time.Hour, len(log.msgs)/2
