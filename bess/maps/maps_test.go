@@ -67,6 +67,8 @@ func TestRules(t *testing.T) {
 				switch {
 				case strings.HasPrefix(name, "802:"):
 					found = Find(models[802].Points, name[4:]) != nil
+				case strings.HasPrefix(name, "713:"):
+					found = Find(models[713].Points, name[4:]) != nil
 				case r.Place == AtMeter: // some meters call the line voltages PhVphAB, others PPVphAB
 					for _, other := range []uint16{201, 203, 213} {
 						found = found || Find(models[other].Points, name) != nil
@@ -251,4 +253,20 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAlarmIdentity pins which bits of the models' event words are taken over as they are.
+func TestAlarmIdentity(t *testing.T) {
+	for name, c := range map[string]struct {
+		mask    uint64
+		without []uint
+	}{"802": {evt1Mask, []uint{27}}, "803 and 804": {strEvt1Mask, []uint{24, 27}}} {
+		want := uint64(1<<30) - 1
+		for _, b := range c.without {
+			want &^= 1 << b
+		}
+		if c.mask != want {
+			t.Errorf("%s: mask %#x, want %#x", name, c.mask, want)
+		}
+	}
 }

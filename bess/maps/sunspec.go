@@ -57,9 +57,8 @@ func raw(p string, c bess.Num) Rule {
 	return Rule{Points: []string{p}, Column: c, Op: Union, Cases: []Case{{When: []Cond{{Op: NotZero}}, Copy: 1<<63 - 1}}}
 }
 
-func (r Rule) inGroup() Rule        { r.Group = true; return r }
-func (r Rule) ranked(n uint8) Rule  { r.Rank = n; return r }
-func (r Rule) cases(c ...Case) Rule { r.Cases = c; return r }
+func (r Rule) inGroup() Rule       { r.Group = true; return r }
+func (r Rule) ranked(n uint8) Rule { r.Rank = n; return r }
 
 func choice(c bess.Num, points []string, cases []Case, orElse int64) Rule {
 	return Rule{Points: points, Column: c, Op: Choice, Cases: cases, Else: orElse}
@@ -100,7 +99,7 @@ const (
 	alManual, alGridOff, alACOff, alDCOff                            = 48, 49, 50, 51
 	alGridOverV, alGridUnderV, alGridOverF, alGridUnderF, alOverCurr = 52, 53, 54, 55, 56
 	alArc, alPF, alDerating                                          = 57, 58, 60
-	evt1Mask                                                         = 1<<30 - 1&^(1<<27)
+	evt1Mask                                                         = (1<<30 - 1) &^ (1 << 27)
 	strEvt1Mask                                                      = evt1Mask &^ (1 << 24)
 )
 
@@ -183,11 +182,13 @@ func rackStates() []Case {
 	}
 }
 
-// rackContactors are the cases of contactor_state of a rack: registers St, ConFail, ConSt.
+// rackContactors are the cases of contactor_state of a rack: registers St, ConFail, ConSt. A failure that the device still
+// names although the contactors are closed is one of the past.
 func rackContactors() []Case {
 	return []Case{
+		{When: []Cond{{Op: AnyBit, Arg: 2}}, Value: conClosed},
 		{When: []Cond{{Op: Equals, Reg: 1, Arg: 6}}, Value: conFailed}, {When: []Cond{{Op: Equals, Reg: 1, Arg: 7}}, Value: conFailed},
-		{When: []Cond{{Op: AnyBit, Arg: 2}}, Value: conClosed}, {When: []Cond{{Op: NoBit, Arg: 2}}, Value: conOpen},
+		{When: []Cond{{Op: NoBit, Arg: 2}}, Value: conOpen},
 		{When: []Cond{{Op: IsNull}, {Op: NotZero, Reg: 2}}, Value: conClosed}, {When: []Cond{{Op: IsNull}, {Op: Equals, Reg: 2}}, Value: conOpen},
 	}
 }

@@ -24,7 +24,8 @@ func rules802() []Rule {
 			codes(0, [2]int64{1, conOpen}, [2]int64{3, conClosed})...), conUnknown).ranked(5),
 		choice(bess.NumControlLocation, []string{"LocRemCtl"}, codes(0, [2]int64{0, 1}, [2]int64{1, 2}), 0),
 		num("StateVnd", bess.NumVendorStateCode), num("Hb", bess.NumHeartbeat),
-		Rule{Points: []string{"Evt1"}, Column: bess.NumAlarmBits, Op: Union}.cases(Case{When: []Cond{{Op: AnyBit, Arg: evt1Mask}}, Copy: evt1Mask}),
+		{Points: []string{"Evt1", "713:Sta"}, Column: bess.NumAlarmBits, Op: Union, Cases: []Case{
+			{When: []Cond{{Op: AnyBit, Arg: evt1Mask}}, Copy: evt1Mask}, value(1, 1, alWarning), value(1, 2, alOther)}},
 		raw("EvtVnd1", bess.NumVendorEvent1Bits), raw("EvtVnd2", bess.NumVendorEvent2Bits),
 		{Points: []string{"Typ"}, Ident: "battery_type", Op: Choice, Else: None, Names: []Name{{1, "lead_acid"}, {2, "nickel_metal_hydride"}, {3, "nickel_cadmium"},
 			{4, "lithium_ion"}, {5, "carbon_zinc"}, {6, "zinc_chloride"}, {7, "alkaline"}, {8, "rechargeable_alkaline"}, {9, "sodium_sulfur"}, {10, "flow"}, {99, "other"}}},
