@@ -172,7 +172,7 @@ func (a *Agent) newUnit(e *endpoint, d Device) (*unit, error) {
 		}
 		u.chain = known.Chain
 		layout, _ := sunspec.Build(u.chain, u.sunspecRoot(), a.facts, a.rules)
-		u.adopt(layout, e.cfg.MaxRegisters, a.identity)
+		u.adopt(layout, e.cfg.MaxRegisters, a)
 	default:
 		m, err := loadMap(d.Map)
 		if err != nil {
@@ -181,7 +181,7 @@ func (a *Agent) newUnit(e *endpoint, d Device) (*unit, error) {
 		if u.static, err = m.Layout(d.ID); err != nil {
 			return nil, fmt.Errorf("map %s: %w", d.Map, err)
 		}
-		u.adopt(u.static, e.cfg.MaxRegisters, a.identity)
+		u.adopt(u.static, e.cfg.MaxRegisters, a)
 	}
 	u.recall(&known)
 	u.saved = stored
@@ -207,6 +207,27 @@ func loadMap(name string) (*maps.Map, error) {
 func (u *unit) sunspecRoot() sunspec.Root {
 	k, _ := bess.ParseKind(u.cfg.Kind)
 	return sunspec.Root{ID: u.cfg.ID, Kind: k}
+}
+
+// mine leaves out the devices of a layout that the configuration gives to another unit: where racks have units of their
+// own, the bank's string table does not describe them a second time.
+func (a *Agent) mine(l *maps.Layout, root string) *maps.Layout {
+	out := *l
+	out.Devices = nil
+	for _, d := range l.Devices {
+		owner := ""
+		for _, e := range a.cfg.Endpoints {
+			for _, c := range e.Devices {
+				if (c.ID == d.Path || strings.HasPrefix(d.Path, c.ID+"/")) && len(c.ID) > len(owner) {
+					owner = c.ID
+				}
+			}
+		}
+		if owner == root {
+			out.Devices = append(out.Devices, d)
+		}
+	}
+	return &out
 }
 
 // identity gives the device's identity in this run, new at the first call for a path.

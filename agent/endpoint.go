@@ -22,13 +22,14 @@ type endpoint struct {
 	units  []*unit
 	client *modbus.Client
 
-	connected bool
-	dialing   chan error // not nil while a dial is under way
-	dialAt    int64      // when to dial next
-	worked    bool       // something was answered on this connection
-	backoff   *backoff.Backoff
-	quietAt   time.Time // no request before
-	stopped   func() bool
+	connected  bool
+	dialing    chan error // not nil while a dial is under way
+	dialAt     int64      // when to dial next
+	worked     bool       // something was answered on this connection
+	backoff    *backoff.Backoff
+	quietAt    time.Time // no request before
+	answeredAt time.Time
+	stopped    func() bool
 
 	steps    int64 // clock steps that the ticks know of
 	repeatAt int64 // when to look for device records that are due again
@@ -66,7 +67,7 @@ func (e *endpoint) run(ctx, put context.Context) {
 		if e.spare(put, now, u.next) {
 			continue
 		}
-		e.sleep(ctx, time.Duration(e.wakeAt(u.next)-now)*time.Microsecond)
+		e.sleep(ctx, time.Duration(e.wakeAt(now, u.next)-now)*time.Microsecond)
 	}
 	for _, u := range e.units { // what was read is delivered; unfinished slow tiers were not due
 		e.closeRows(put, u)
@@ -156,16 +157,21 @@ func (e *endpoint) sleep(ctx context.Context, d time.Duration) {
 }
 
 // wakeAt is when something else than the next tick has to be done.
-func (e *endpoint) wakeAt(next int64) int64 {
+func (e *endpoint) wakeAt(now, next int64) int64 {
+	at := func(t int64) {
+		if t > now { // what is due already did not fit into the time before the next tick
+			next = min(next, t)
+		}
+	}
 	if !e.connected && e.dialing == nil {
-		next = min(next, e.dialAt)
+		at(max(e.dialAt, now+1))
 	}
 	for _, u := range e.units {
-		if e.connected && u.down && u.retryAt > 0 {
-			next = min(next, max(u.retryAt, e.agent.clock.now()+1000))
+		if u.down {
+			at(u.retryAt)
 		}
-		if e.connected && u.static == nil && u.survey == nil && u.surveyAt > 0 {
-			next = min(next, max(u.surveyAt, e.agent.clock.now()+1000))
+		if u.survey == nil {
+			at(u.surveyAt)
 		}
 	}
 	return next
@@ -176,14 +182,18 @@ func (e *endpoint) request(ctx context.Context, u *unit, fn uint8, addr uint16, 
 	if wait := time.Until(e.quietAt); wait > 0 { // asked for by the configuration, and short
 		_ = backoff.Sleep(ctx, wait)
 	}
-	start := time.Now()
-	regs, err = e.client.Read(uint8(u.cfg.Unit), modbus.Function(fn), addr, n)
-	took = time.Since(start)
+	idle := time.Since(e.answeredAt)
+	regs, took, err = e.ask(u, fn, addr, n)
+	if err != nil && modbus.AsException(err) == nil && !modbus.IsTimeout(err) && e.worked && idle > idleLimit {
+		// Some devices drop a connection that rests between two polls. That is no failure of the unit.
+		if e.client.Open() == nil {
+			e.connects.Add(1)
+			regs, took, err = e.ask(u, fn, addr, n)
+		}
+	}
 	if e.cfg.PauseBetweenRequests > 0 {
 		e.quietAt = time.Now().Add(e.cfg.PauseBetweenRequests)
 	}
-	e.requests.Add(1)
-	u.requests.Add(1)
 	switch ex := modbus.AsException(err); {
 	case err == nil:
 		e.registers.Add(int64(n))
@@ -204,12 +214,34 @@ func (e *endpoint) request(ctx context.Context, u *unit, fn uint8, addr uint16, 
 	return regs, took, err
 }
 
-// share is how many times the length of a failure a unit is left alone: none when it has the endpoint for itself.
+// idleLimit is how long a connection must have rested for its loss to be put down to that.
+const idleLimit = 200 * time.Millisecond
+
+// ask sends one request.
+func (e *endpoint) ask(u *unit, fn uint8, addr uint16, n int) (regs []uint16, took time.Duration, err error) {
+	e.requests.Add(1)
+	u.requests.Add(1)
+	start := time.Now()
+	regs, err = e.client.Read(uint8(u.cfg.Unit), modbus.Function(fn), addr, n)
+	if err == nil || modbus.AsException(err) != nil {
+		e.answeredAt = time.Now()
+	}
+	return regs, time.Since(start), err
+}
+
+// share is how many times the length of a failure a unit is left alone: none when it has the endpoint for itself, else
+// so long that all units that do not answer cost a quarter of the time at most.
 func (e *endpoint) share() int {
 	if len(e.units) == 1 {
 		return 0
 	}
-	return 4 * len(e.units)
+	down := 1
+	for _, u := range e.units {
+		if u.down {
+			down++
+		}
+	}
+	return 4 * down
 }
 
 // readBlock reads one block of the layout. alive is false when the unit is to be left alone for now.
@@ -220,6 +252,8 @@ func (e *endpoint) readBlock(ctx context.Context, u *unit, b int) (alive bool) {
 	u.readAt[b], u.image[b] = u.tick, nil
 	if err == nil || modbus.AsException(err) != nil {
 		u.cost[b] = smooth(u.cost[b], took)
+	} else {
+		u.cost[b] = max(u.cost[b], took) // a slice that times out must not do so before every tick
 	}
 	var code uint8
 	switch ex := modbus.AsException(err); {

@@ -433,3 +433,56 @@ func TestRunStopsSoon(t *testing.T) {
 		t.Error("the agent does not stop")
 	}
 }
+
+// TestIdleConnection drops the connection between two polls, as some devices do: no row suffers.
+func TestIdleConnection(t *testing.T) {
+	p := servePlant(t)
+	pylonImage(p.unit(1))
+	sink := &inbox{}
+	a, stop := start(t, testConfig(p.addr, pylon("bank1", 1, 500*time.Millisecond)), newState(), sink)
+	for n := 1; n <= 4; n++ {
+		await(t, "a row", func() bool { return len(sink.of("bank1")) >= n })
+		await(t, "rest", func() bool { return time.Now().UnixMilli()%500 > 300 })
+		p.srv.CloseConnections()
+	}
+	stop()
+	for _, s := range sink.of("bank1") {
+		if s.Quality != bess.Good {
+			t.Errorf("seq %d: %s", s.Seq, s.Quality)
+		}
+	}
+	if a.Stats().Reconnects < 3 || a.Stats().Units[0].Errors != 0 {
+		t.Errorf("%+v", a.Stats())
+	}
+}
+
+// TestRackOnItsOwnUnit has the bank's table of strings at one unit and a rack's own models at another.
+func TestRackOnItsOwnUnit(t *testing.T) {
+	p := servePlant(t)
+	im := bankImage()
+	p.unit(1).sunspec(t, 40000, im[2], im[3])
+	p.unit(2).sunspec(t, 40000, im[4], im[5])
+	sink := &inbox{}
+	rack := bankDevice(20 * time.Millisecond)
+	rack.ID, rack.Unit = "bank1/rack01", 2
+	_, stop := start(t, testConfig(p.addr, bankDevice(20*time.Millisecond), rack), newState(), sink)
+	for _, d := range []string{"bank1", "bank1/rack02", "bank1/rack01/module01"} {
+		await(t, d, func() bool { return len(sink.of(d)) > 1 })
+	}
+	await(t, "the rack by its own model", func() bool {
+		s := sink.of("bank1/rack01")
+		return len(s) > 3 && get(s[len(s)-1])["current_a"] == "-123.45"
+	})
+	stop()
+	for _, s := range sink.of("bank1/rack01") {
+		if v := get(s); v["disable_reason"] != "" || v["soc_pct"] != "" && v["soc_pct"] != "61.1" {
+			t.Errorf("the bank's table fills the rack: %v", v)
+		}
+	}
+	for _, d := range sink.devices {
+		if d.Device == "bank1/rack01" && (d.Kind != bess.Rack || d.Parent != "bank1" || d.UnitID != 2) {
+			t.Errorf("%+v", d)
+		}
+	}
+	checkSeqs(t, sink)
+}

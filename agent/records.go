@@ -49,7 +49,7 @@ func (e *endpoint) announce(ctx context.Context, u *unit, d *device, cause strin
 		Parent: d.parent, Endpoint: e.cfg.Address, UnitID: int64(u.cfg.Unit), Plan: d.plan, NotImplemented: d.notImplemented(),
 		Identity: d.ident, Nameplate: d.nameplate,
 	}
-	if r.Parent == "" {
+	if r.Parent == "" && (d.kind == bess.Rack || d.kind == bess.Module || d.kind == bess.DC) { // others may have a place before them
 		if i := strings.LastIndexByte(d.id.path, '/'); i > 0 {
 			r.Parent = d.id.path[:i]
 		}

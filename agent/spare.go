@@ -155,7 +155,7 @@ func (e *endpoint) surveyed(ctx context.Context, u *unit) {
 	for _, w := range warnings {
 		u.log.Warn("SunSpec layout", "warning", w)
 	}
-	u.adopt(layout, e.cfg.MaxRegisters, e.agent.identity)
+	u.adopt(layout, e.cfg.MaxRegisters, e.agent)
 	u.recall(&before)
 	u.log.Info("SunSpec models found", "models", len(u.chain.Models), "devices", len(u.devices), "requests", len(u.blocks))
 }

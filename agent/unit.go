@@ -90,8 +90,8 @@ func (u *unit) periods(wanted [maps.NumTiers]time.Duration) {
 }
 
 // adopt takes a layout over. The devices that stay keep their seq.
-func (u *unit) adopt(l *maps.Layout, limit int, id func(path string) *identity) {
-	l = orient(l, u.cfg.Set["current_sign"])
+func (u *unit) adopt(l *maps.Layout, limit int, a *Agent) {
+	l = orient(a.mine(l, u.cfg.ID), u.cfg.Set["current_sign"])
 	u.periods(l.Periods)
 	u.blocks = cut(l.Points, limit)
 	n := len(u.blocks)
@@ -107,11 +107,11 @@ func (u *unit) adopt(l *maps.Layout, limit int, id func(path string) *identity) 
 	}
 	u.devices = nil
 	for _, d := range l.Devices {
-		dev := newDevice(id(d.Path), d, l.Map, u.blocks, u.period)
+		dev := newDevice(a.identity(d.Path), d, l.Map, u.blocks, u.period)
 		if k, ok := bess.ParseKind(u.cfg.Kind); ok && d.Path == u.cfg.ID {
 			dev.kind = k
 		}
-		dev.told = told[d.Path]
+		dev.told, dev.steps = told[d.Path], a.clock.steps.Load()
 		u.devices = append(u.devices, dev)
 		for t := range dev.tiers {
 			for _, b := range dev.tiers[t].blocks {
@@ -249,14 +249,14 @@ func (u *unit) fail(now int64, took time.Duration, share int, err error) {
 	}
 	u.retryAt = now + max(wait, time.Duration(share)*took).Microseconds()
 	if first {
-		u.log.Warn("unit does not answer", "err", strings.ReplaceAll(text, "\n", "; "))
+		u.log.Warn("unit gives no data", "err", strings.ReplaceAll(text, "\n", "; "))
 	}
 }
 
 // answered notes that the unit is alive.
 func (u *unit) answered() {
 	if u.down {
-		u.log.Info("unit answers again")
+		u.log.Info("unit gives data again")
 	}
 	u.down = false
 	u.backoff.Reset()
