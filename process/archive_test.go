@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -117,7 +118,9 @@ func checkOffsets(t *testing.T, lake *fakeLake) {
 	}
 }
 
-func TestEveryScanOnce(t *testing.T) {
+func TestEveryScanOnce(t *testing.T) { synctest.Test(t, checkEveryScanOnce) }
+
+func checkEveryScanOnce(t *testing.T) {
 	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
 	want := traffic(f, src, 40)
 	st, _ := drain(t, testConfig(0, 1), src, lake, nil)
@@ -159,7 +162,9 @@ func crashes(n, more int, hit *int) func(op string) error {
 
 // TestCrashAtEveryPoint ends the process at the n-th operation of the lake for every n, before and after the operation
 // has its effect, and goes on with a new Archive over what the tables hold.
-func TestCrashAtEveryPoint(t *testing.T) {
+func TestCrashAtEveryPoint(t *testing.T) { synctest.Test(t, checkCrashAtEveryPoint) }
+
+func checkCrashAtEveryPoint(t *testing.T) {
 	for _, more := range []int{1 << 30, 5} { // one crash; or one after the other
 		for n := 0; ; n++ {
 			f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
@@ -185,7 +190,9 @@ func TestCrashAtEveryPoint(t *testing.T) {
 
 // TestCrashSplitOwners lets the partitions of an unfinished flush be taken over by processes of their own, each in turn
 // crashing once, so that the tables' positions differ between partitions.
-func TestCrashSplitOwners(t *testing.T) {
+func TestCrashSplitOwners(t *testing.T) { synctest.Test(t, checkCrashSplitOwners) }
+
+func checkCrashSplitOwners(t *testing.T) {
 	for n := range 40 {
 		f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
 		want := traffic(f, src, 24)
@@ -224,7 +231,9 @@ func TestCrashSplitOwners(t *testing.T) {
 	}
 }
 
-func TestTroublesAreWaitedOut(t *testing.T) {
+func TestTroublesAreWaitedOut(t *testing.T) { synctest.Test(t, checkTroublesAreWaitedOut) }
+
+func checkTroublesAreWaitedOut(t *testing.T) {
 	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
 	want := traffic(f, src, 20)
 	rnd := rand.New(rand.NewPCG(7, 7))
@@ -251,7 +260,9 @@ func TestTroublesAreWaitedOut(t *testing.T) {
 
 // TestReplayShufflesAndSplits gives the same scans in another order between devices, in other fetches and flushes, with
 // repetitions, and finds the same tables.
-func TestReplayShufflesAndSplits(t *testing.T) {
+func TestReplayShufflesAndSplits(t *testing.T) { synctest.Test(t, checkReplayShufflesAndSplits) }
+
+func checkReplayShufflesAndSplits(t *testing.T) {
 	f := newFleet(t)
 	for seed := range uint64(8) {
 		src, lake := newFakeLog(), newFakeLake()

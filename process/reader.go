@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"bessd/bess"
 )
@@ -51,6 +52,28 @@ type reader struct {
 	pos     bess.Position
 	last    *mark // the last message before pos; nil when none was ever seen in this generation
 	checked bool
+	short   time.Time // since when the log ends before where it should reach; zero = it does not
+}
+
+// endPatience is how long a log may end before what was read from it: after a change of its leader the end lags behind
+// for a moment, and that is no other topic.
+const endPatience = 10 * time.Second
+
+// reaches tells whether a log that ends at `end` reaches to offset. A log that does not is given time: until that is over
+// the answer is an error.
+func (r *reader) reaches(offset, end int64) (bool, error) {
+	now := time.Now()
+	switch {
+	case offset <= end:
+		r.short = time.Time{}
+		return true, nil
+	case r.short.IsZero():
+		r.short = now
+	case now.Sub(r.short) >= endPatience:
+		r.short = time.Time{}
+		return false, nil
+	}
+	return false, fmt.Errorf("partition %d ends at offset %d, before the next offset %d", r.partition, end, offset)
 }
 
 // fetch gives the next batch. After an error the same call may be repeated.
@@ -86,9 +109,13 @@ func (r *reader) check(ctx context.Context) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
+	reaches, err := r.reaches(r.pos.Offset, end)
+	if err != nil {
+		return batch{}, err
+	}
 	why := ""
 	switch {
-	case r.pos.Offset > end:
+	case !reaches:
 		why = fmt.Sprintf("the log ends at offset %d", end)
 	case r.last == nil && r.pos.Offset < start, r.last != nil && r.last.offset < start:
 		why = fmt.Sprintf("the log starts at offset %d", start)

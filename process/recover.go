@@ -74,11 +74,10 @@ func (a *Archive) recover(ctx context.Context) ([]*reader, *intake, []bess.Offse
 	var readers []*reader
 	var gaps []bess.OffsetRange
 	for _, p := range a.cfg.Partitions {
-		var r *reader
-		err := a.retry(ctx, fmt.Sprintf("finding the start in partition %d of %s", p, a.cfg.Topic), func(ctx context.Context) (err error) {
-			var gap *bess.OffsetRange
-			r, gap, err = a.start(ctx, p, pos, marks)
-			if gap != nil {
+		r := &reader{src: a.src, log: a.log, partition: p}
+		err := a.retry(ctx, fmt.Sprintf("finding the start in partition %d of %s", p, a.cfg.Topic), func(ctx context.Context) error {
+			gap, err := a.start(ctx, r, pos, marks)
+			if gap != nil && err == nil {
 				a.stats.gaps.Add(1)
 				gaps = append(gaps, *gap)
 			}
@@ -171,15 +170,15 @@ func (a *Archive) replay(ctx context.Context, s *section, in *intake, r *reader,
 	return nil
 }
 
-// start gives a partition's reader at the ledger's position, or in a new generation.
-func (a *Archive) start(ctx context.Context, partition int, pos positions, marks map[int]markAt) (*reader, *bess.OffsetRange, error) {
-	first, end, err := a.src.Bounds(ctx, partition)
+// start puts a partition's reader at the ledger's position, or at the beginning of a new generation. gap is what the log
+// had lost before it was read.
+func (a *Archive) start(ctx context.Context, r *reader, pos positions, marks map[int]markAt) (gap *bess.OffsetRange, err error) {
+	first, end, err := a.src.Bounds(ctx, r.partition)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	at, known := pos[bess.TableLedger][partition]
-	ahead, any := pos.ahead(partition)
-	r := &reader{src: a.src, log: a.log, partition: partition, pos: at}
+	at, known := pos[bess.TableLedger][r.partition]
+	ahead, any := pos.ahead(r.partition)
 	var b batch
 	switch {
 	case !known:
@@ -189,28 +188,35 @@ func (a *Archive) start(ctx context.Context, partition int, pos positions, marks
 		// The first flush of a new generation was under way. It began at the log's start.
 		r.pos, r.checked = bess.Position{Generation: ahead.Generation, Offset: first}, true
 		if first > at.Offset {
-			b.gap = &bess.OffsetRange{Partition: partition, Generation: at.Generation, From: at.Offset, To: first}
+			b.gap = &bess.OffsetRange{Partition: r.partition, Generation: at.Generation, From: at.Offset, To: first}
 		}
-	default:
-		if r.last, err = a.findMark(ctx, partition, at, marks); err != nil {
-			return nil, nil, err
+	case !r.checked: // it is, when only the wait below was repeated
+		r.pos = at
+		if r.last, err = a.findMark(ctx, r.partition, at, marks); err != nil {
+			return nil, err
 		}
 		if b, err = r.check(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	if !b.reset && any && r.pos.Before(ahead) && ahead.Offset > end {
-		b = r.renew(first, fmt.Sprintf("the log ends at offset %d, a table is at %d", end, ahead.Offset))
+	if !b.reset && any && r.pos.Before(ahead) {
+		reaches, err := r.reaches(ahead.Offset, end)
+		if err != nil {
+			return nil, err
+		}
+		if !reaches {
+			b = r.renew(first, fmt.Sprintf("the log ends at offset %d, a table is at %d", end, ahead.Offset))
+		}
 	}
 	if b.reset {
 		a.stats.generations.Add(1)
 		if any && at.Before(ahead) {
 			a.stats.orphaned.Add(1)
 			a.log.Error("a flush that was under way cannot be completed: its messages are gone with the old topic, telemetry may hold scans that neither rollups nor ledger know",
-				"partition", partition, "generation", at.Generation, "from", at.Offset, "to", ahead.Offset)
+				"partition", r.partition, "generation", at.Generation, "from", at.Offset, "to", ahead.Offset)
 		}
 	}
-	return r, b.gap, nil
+	return b.gap, nil
 }
 
 // markAt is a partition's mark and the position that it precedes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bessd/bess"
@@ -126,65 +127,116 @@ func TestTopicReplaced(t *testing.T) {
 		{"starts at the next", 20, 30, 0, 20, 1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
-			var want []*bess.Scan
-			for seq := range c.before {
-				want = append(want, f.scan("alfa", "bank1", testEpoch, seq))
-				src.put(0, testT0, f.encode(want[seq]))
-			}
-			drain(t, testConfig(0), src, lake, nil)
-			if c.after > 0 {
-				src.recreate(0)
-				for i := range c.after {
-					s := f.scan("alfa", "bank1", testEpoch, c.before-c.overlap+i)
-					src.put(0, testT0+1, f.encode(s))
-					if i >= c.overlap && i >= c.trimmed {
-						want = append(want, s)
+			synctest.Test(t, func(t *testing.T) {
+				f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+				var want []*bess.Scan
+				for seq := range c.before {
+					want = append(want, f.scan("alfa", "bank1", testEpoch, seq))
+					src.put(0, testT0, f.encode(want[seq]))
+				}
+				drain(t, testConfig(0), src, lake, nil)
+				if c.after > 0 {
+					src.recreate(0)
+					for i := range c.after {
+						s := f.scan("alfa", "bank1", testEpoch, c.before-c.overlap+i)
+						src.put(0, testT0+1, f.encode(s))
+						if i >= c.overlap && i >= c.trimmed {
+							want = append(want, s)
+						}
 					}
+					src.trim(0, c.trimmed)
 				}
-				src.trim(0, c.trimmed)
-			}
-			src.put(0, testT0, f.event("alfa", testEpoch, 0))
-			cfg := testConfig(0)
-			cfg.FlushRows = 7
-			hit := 0
-			lake.fail = crashes(17, 9, &hit)
-			a, err := New(cfg, src, lake, lake, nil, testLog(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = runUntilAt(t, a, src, c.generations)
-			for err != nil {
-				if !fenced(err) {
-					t.Fatal(err)
-				}
-				if a, err = New(cfg, src, lake, lake, nil, testLog(t)); err != nil {
+				src.put(0, testT0, f.event("alfa", testEpoch, 0))
+				cfg := testConfig(0)
+				cfg.FlushRows = 7
+				hit := 0
+				lake.fail = crashes(17, 9, &hit)
+				a, err := New(cfg, src, lake, lake, nil, testLog(t))
+				if err != nil {
 					t.Fatal(err)
 				}
 				err = runUntilAt(t, a, src, c.generations)
-			}
-			if g := a.Stats().Partitions[0].Committed.Generation; g != c.generations {
-				t.Fatalf("generation %d", g)
-			}
-			gaps := 0
-			for _, r := range lake.ledger {
-				if r.Stream == bess.StreamGap {
-					gaps++
-					if r.FirstOffset != c.before || r.NextOffset != c.trimmed || r.Generation != 0 {
-						t.Fatalf("%+v", r)
+				for err != nil {
+					if !fenced(err) {
+						t.Fatal(err)
+					}
+					if a, err = New(cfg, src, lake, lake, nil, testLog(t)); err != nil {
+						t.Fatal(err)
+					}
+					err = runUntilAt(t, a, src, c.generations)
+				}
+				if g := a.Stats().Partitions[0].Committed.Generation; g != c.generations {
+					t.Fatalf("generation %d", g)
+				}
+				gaps := 0
+				for _, r := range lake.ledger {
+					if r.Stream == bess.StreamGap {
+						gaps++
+						if r.FirstOffset != c.before || r.NextOffset != c.trimmed || r.Generation != 0 {
+							t.Fatalf("%+v", r)
+						}
 					}
 				}
-			}
-			if (gaps == 1) != c.gap || gaps > 1 {
-				t.Fatalf("%d gaps", gaps)
-			}
-			expect(t, lake, f, want)
+				if (gaps == 1) != c.gap || gaps > 1 {
+					t.Fatalf("%d gaps", gaps)
+				}
+				expect(t, lake, f, want)
+			})
 		})
 	}
 }
 
+// TestUnfinishedFlushOfALostLog cuts the log's end off, as an unclean election does, while a flush of it is unfinished:
+// that flush cannot be completed, which is said, and every scan of the log is still stored.
+func TestUnfinishedFlushOfALostLog(t *testing.T) { synctest.Test(t, checkUnfinishedFlushOfALostLog) }
+
+func checkUnfinishedFlushOfALostLog(t *testing.T) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	put := func(from, to int64) {
+		for seq := from; seq < to; seq++ {
+			src.put(0, testT0, f.encode(f.scan("alfa", "bank1", testEpoch, seq)))
+		}
+	}
+	put(0, 10)
+	drain(t, testConfig(0), src, lake, nil)
+	put(10, 20)
+	lake.fail = func(op string) error {
+		if op == "committed telemetry" {
+			return crash{op}
+		}
+		return nil
+	}
+	a, err := New(testConfig(0), src, lake, lake, nil, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Run(t.Context()); !fenced(err) {
+		t.Fatal(err)
+	}
+	lake.fail = func(string) error { return nil }
+	src.parts[0].msgs = src.parts[0].msgs[:15]
+	if a, err = New(testConfig(0), src, lake, lake, nil, testLog(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := runUntilAt(t, a, src, 1); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Stats(); s.Orphaned != 1 || s.Generations != 1 {
+		t.Fatalf("%+v", s)
+	}
+	seen := map[string]bool{}
+	for _, r := range lake.rows {
+		seen[r] = true
+	}
+	if len(seen) != 20 {
+		t.Fatalf("%d scans", len(seen))
+	}
+}
+
 // TestTopicReplacedWhileRunning creates the topic anew under a running archive.
-func TestTopicReplacedWhileRunning(t *testing.T) {
+func TestTopicReplacedWhileRunning(t *testing.T) { synctest.Test(t, checkTopicReplacedWhileRunning) }
+
+func checkTopicReplacedWhileRunning(t *testing.T) {
 	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
 	var want []*bess.Scan
 	put := func(n int64) {
@@ -243,7 +295,9 @@ func TestIdleRunsComeBackFromTheLedger(t *testing.T) {
 }
 
 // TestBackPressure holds up the first flush and sees fetching stop after one more section.
-func TestBackPressure(t *testing.T) {
+func TestBackPressure(t *testing.T) { synctest.Test(t, checkBackPressure) }
+
+func checkBackPressure(t *testing.T) {
 	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
 	want := traffic(f, src, 60)
 	release := make(chan struct{})
@@ -277,7 +331,9 @@ func TestBackPressure(t *testing.T) {
 }
 
 // TestStopGivesUpAfterGrace stops while the lake is away, and loses nothing.
-func TestStopGivesUpAfterGrace(t *testing.T) {
+func TestStopGivesUpAfterGrace(t *testing.T) { synctest.Test(t, checkStopGivesUpAfterGrace) }
+
+func checkStopGivesUpAfterGrace(t *testing.T) {
 	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
 	want := traffic(f, src, 10)
 	lake.fail = func(op string) error {
