@@ -191,7 +191,7 @@ func (a *Archive) read(ctx context.Context, r *reader, out chan<- batch) {
 // retry repeats f until it succeeds, ctx ends or f fails in a way that waiting does not cure. The first failure is
 // logged, then one a minute, then the recovery.
 func (a *Archive) retry(ctx context.Context, what string, f func(context.Context) error) error {
-	wait := backoff.New(backoff.Config{Max: 30 * time.Second})
+	wait := backoff.New(backoff.Config{Max: 5 * time.Second})
 	var began, logged time.Time
 	for {
 		err := f(ctx)

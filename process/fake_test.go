@@ -366,7 +366,7 @@ func runUntilCaughtUp(t testing.TB, a *Archive, src *fakeLog) error {
 // runUntilAt runs until every partition is committed up to its end in the generation, or a later one.
 func runUntilAt(t testing.TB, a *Archive, src *fakeLog, generation int64) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
