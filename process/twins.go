@@ -1,8 +1,10 @@
 package process
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -130,6 +132,8 @@ func (t *twins) list() []Twin {
 	for _, tw := range t.pairs {
 		out = append(out, *tw)
 	}
-	slices.SortFunc(out, func(a, b Twin) int { return a.Since.Compare(b.Since) })
+	slices.SortFunc(out, func(a, b Twin) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Site, b.Site), cmp.Compare(a.EpochA, b.EpochA), cmp.Compare(a.EpochB, b.EpochB))
+	})
 	return out
 }
