@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"bessd/bess"
+	"bessd/internal/run"
+	"bessd/internal/testenv"
+	"bessd/store"
+	"bessd/store/fsdir"
+	"bessd/store/tables"
+)
+
+// scanName names a scan, but for its seq.
+type scanName struct {
+	site, device string
+	epoch        int64
+}
+
+// readTelemetry gives how often each seq of each device and epoch is in the lake.
+func readTelemetry(t *testing.T, dir string) map[scanName]map[int64]int {
+	t.Helper()
+	b, err := fsdir.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := store.Open(t.Context(), b, store.Config{StageDir: t.TempDir(), Engine: "test"}, tables.Specs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[scanName]map[int64]int{}
+	err = l.Table(bess.TableTelemetry.String()).Scan(t.Context(), store.Scan{Columns: []string{"site", "device", "epoch", "seq"}}, func(b store.Batch) error {
+		for _, row := range b.Rows {
+			n := scanName{b.Vectors[0].Cell(row).(string), b.Vectors[1].Cell(row).(string), b.Vectors[2].Cell(row).(int64)}
+			if out[n] == nil {
+				out[n] = map[int64]int{}
+			}
+			out[n][b.Vectors[3].Cell(row).(int64)]++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// runDemoUntil runs a demo on dir until enough says so, and stops it in order.
+func runDemoUntil(t *testing.T, o demoOptions, enough func(f demoFigures) bool) (stages string) {
+	t.Helper()
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	d, err := newDemo(t.Context(), o, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var order []string
+	done := make(chan error, 1)
+	go func() {
+		done <- d.run(ctx, nil, logger, func(stage string, phase run.Phase, _ time.Duration) {
+			if phase == run.Stopped {
+				order = append(order, stage)
+			}
+		})
+	}()
+	testenv.Await(t, 30*time.Second, func() error {
+		if f := d.figures(); !enough(f) {
+			return fmt.Errorf("figures %+v", f)
+		}
+		return nil
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	for _, n := range d.agents {
+		if s := n.agent.Stats(); s.Lost > 0 {
+			t.Errorf("%s: %d records lost", n.site, s.Lost)
+		}
+	}
+	return strings.Join(order, " < ")
+}
+
+// The whole path in one process: rows are in the tables, each scan once, none missing, also over a restart.
+func TestDemoFillsTheTables(t *testing.T) {
+	o := demoOptions{Sites: demoTestSites, Racks: 1, Dir: t.TempDir(), Listen: "127.0.0.1:0", FlushEvery: time.Second, Every: 200 * time.Millisecond}
+	enough := func(f demoFigures) bool { return f.rows > 200 && f.unitsUp == f.units && f.units == 3*demoTestSites }
+	stages := runDemoUntil(t, o, enough)
+	want := "agents: devices < agents: forwarder < agents: disk < simulated sites < central: archive < central: disk < broker"
+	if stages != want {
+		t.Errorf("stopped %s\nwant    %s", stages, want)
+	}
+	first := readTelemetry(t, o.Dir+"/lake")
+	runDemoUntil(t, o, enough)
+	second := readTelemetry(t, o.Dir+"/lake")
+	if len(first) == 0 || len(second) != 2*len(first) {
+		t.Errorf("%d devices and epochs after the first run, %d after the second; want twice as many", len(first), len(second))
+	}
+	for name, seqs := range second {
+		for seq, n := range seqs {
+			if n != 1 {
+				t.Errorf("%v: seq %d is there %d times", name, seq, n)
+			}
+		}
+		for seq := int64(1); seq <= int64(len(seqs)); seq++ {
+			if seqs[seq] == 0 {
+				t.Errorf("%v: %d scans, but seq %d is missing", name, len(seqs), seq)
+				break
+			}
+		}
+		if before, ok := first[name]; ok && len(before) != len(seqs) {
+			t.Errorf("%v: %d scans after the first run, %d after the second", name, len(before), len(seqs))
+		}
+	}
+}
+
+func TestDemoRefusesASecondOne(t *testing.T) {
+	o := demoOptions{Sites: 1, Racks: 1, Dir: t.TempDir(), FlushEvery: time.Second, Every: time.Second}
+	lock, err := openDataDir(o.Dir, "demo", "--data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.close()
+	_, err = newDemo(t.Context(), o, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "another bessd demo runs on "+o.Dir+"; stop it, or set another --data") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDemoOptions(t *testing.T) {
+	code, _, errs := bessd(t, "demo", "--sites", "0", "--racks", "61", "--listen", "0.0.0.0:80", "--data", t.TempDir())
+	for _, want := range []string{"--sites 0; want 1 to 50", "--racks 61; want 1 to 60", "is not a loopback address"} {
+		if code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("exit %d, no %q in %s", code, want, errs)
+		}
+	}
+}
+
+// The command itself: it tells how to look into the tables, shows figures, and stops when asked.
+func TestDemoCommand(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	out := newWatched(cancel, "scans/s=")
+	var errs bytes.Buffer
+	p := program{args: []string{"demo", "--sites", "1", "--racks", "1", "--data", dir, "--listen", "", "--flush", "1s"}, stdout: out, stderr: &errs, env: testEnv}
+	if code := p.run(ctx); code != exitFine {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+	for _, want := range []string{"DeltaTable('" + dir + "/lake/telemetry')", "delta_scan('file://" + dir + "/lake/telemetry')", "stopped  broker", "a restart goes on there"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	code, list, errText := bessd(t, "lake", "ls", "--store", "file://"+dir+"/lake")
+	if code != exitFine || !strings.Contains(list, "telemetry") || !strings.Contains(list, "ledger") {
+		t.Errorf("exit %d: %s%s", code, list, errText)
+	}
+	code, list, errText = bessd(t, "lake", "describe", "telemetry", "--store", "file://"+dir+"/lake")
+	if code != exitFine || !strings.Contains(list, "soc_pct") || !strings.Contains(list, "partitioned by dt") || !strings.Contains(list, "position bessd/bess.telemetry/0/") {
+		t.Errorf("exit %d: %s%s", code, list, errText)
+	}
+}
+
+func TestLakeCommandSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"lake ls", exitUsage, "want one of --store URL and --config FILE"},
+		{"lake ls --store gs://x", exitUsage, "want s3://bucket/prefix or file:///directory"},
+		{"lake ls --store file://" + dir + "/none", exitFailed, "there is no directory"},
+		{"lake ls --store file://" + dir, exitFailed, "no tables in"},
+		{"lake describe telemetry --store file://" + dir, exitFailed, "no table telemetry in"},
+		{"lake describe frobs --store file://" + dir, exitUsage, "known: "},
+	} {
+		if code, _, errs := bessd(t, strings.Fields(c.args)...); code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("%s: exit %d, want %d with %q\n%s", c.args, code, c.code, c.want, errs)
+		}
+	}
+}
+
+func TestCentralSaysWhatIsWrong(t *testing.T) {
+	central := func(kafka, store, wait string) (int, string) {
+		text := fmt.Sprintf("data_dir: %s\nkafka: {brokers: [%q]}\nstore: {url: %q}\nstart_wait: %s\nhttp: {listen: \"\"}\n", t.TempDir(), kafka, store, wait)
+		code, _, errs := bessd(t, "central", "--config", writeFile(t, "central.yaml", text))
+		return code, errs
+	}
+	if code, errs := central("127.0.0.1:1", "file://"+t.TempDir(), "1s"); code != exitFailed || !strings.Contains(errs, "check that the broker runs") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+func TestScreenRedrawsItsBlock(t *testing.T) {
+	var out bytes.Buffer
+	s := &demoScreen{w: &out, terminal: true, warnings: newLastWarning(slog.NewTextHandler(io.Discard, nil))}
+	f := demoFigures{at: time.Unix(100, 0), devices: 5, scans: 50, values: 500, rows: 7, lastAt: time.Unix(97, 0)}
+	before := demoFigures{at: time.Unix(98, 0)}
+	s.show(f, before)
+	if text := out.String(); strings.Count(text, "\n") != 3 || !strings.Contains(text, "25 scans/s   250 values/s") || !strings.Contains(text, "last commit 3 s ago") {
+		t.Errorf("%q", text)
+	}
+	out.Reset()
+	slog.New(s.warnings).With("site", "x").Warn("store: failing", "err", "refused")
+	s.show(f, before)
+	if text := out.String(); !strings.HasPrefix(text, "\x1b[3A") || !strings.Contains(text, "warning   store: failing refused") {
+		t.Errorf("%q", text)
+	}
+	out.Reset()
+	s.stage("agents", run.Stopping, 0)
+	s.show(f, before)
+	if got := out.String(); got != "stopping agents ...\n" {
+		t.Errorf("%q", got)
+	}
+}
