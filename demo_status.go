@@ -119,7 +119,7 @@ func (s *demoScreen) run(ctx context.Context, figures func() demoFigures) {
 	if s.terminal {
 		every = refreshEvery
 	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(refreshEvery) // the first one soon
 	defer tick.Stop()
 	before := figures()
 	for {
@@ -130,6 +130,7 @@ func (s *demoScreen) run(ctx context.Context, figures func() demoFigures) {
 			now := figures()
 			s.show(now, before)
 			before = now
+			tick.Reset(every)
 		}
 	}
 }
