@@ -51,3 +51,23 @@ func (c *chain) agree(t *testing.T, py *testenv.Python) {
 		t.Logf("%s: version %d, %d files, %v rows, equal in delta-rs, DuckDB and Spark", name, read.Version, read.Files, figures[0]["rows"])
 	}
 }
+
+// rollups fails the test where the merged parts differ from what the rows of telemetry say. It returns how many values
+// telemetry holds.
+func (c *chain) rollups(t *testing.T, py *testenv.Python) int64 {
+	t.Helper()
+	var r struct {
+		Parts, Merged, Compared int
+		Values                  int64
+		Differences             []string
+	}
+	py.JSON(t, &r, "rollup_check.py", c.table("telemetry"), c.table("rollup_1m_parts"), c.table("devices"))
+	for _, d := range r.Differences {
+		t.Errorf("rollups: %s", d)
+	}
+	if r.Compared == 0 {
+		t.Error("no figure of a rollup was compared")
+	}
+	t.Logf("rollups: %d parts, %d merged, %d figures equal to a recomputation from %d values", r.Parts, r.Merged, r.Compared, r.Values)
+	return r.Values
+}

@@ -143,24 +143,12 @@ func TestHundredKills(t *testing.T) {
 			t.Errorf("no kill hit %s", gap)
 		}
 	}
-	var rollups struct {
-		Parts, Merged, Compared int
-		Values                  int64
-		Differences             []string
-	}
-	py.JSON(t, &rollups, "rollup_check.py", c.table("telemetry"), c.table("rollup_1m_parts"), c.table("devices"))
-	for _, d := range rollups.Differences {
-		t.Errorf("rollups: %s", d)
-	}
-	if rollups.Compared == 0 {
-		t.Error("no rollup was compared")
-	}
-	perSecond := float64(rollups.Values) / time.Since(began).Seconds()
+	values := c.rollups(t, py)
+	perSecond := float64(values) / time.Since(began).Seconds()
 	if perSecond < 2000 {
 		t.Errorf("%.0f values/s in the tables, want 2,000 or more", perSecond)
 	}
 	t.Logf("seed %d, %d kills: %v", seed, kills, hit)
 	t.Logf("%d scans, each once, in %d epochs; %.0f values/s; %d served readings missing within 500 ms before a kill of the agent", n.Rows, len(n.Epochs), perSecond, lost)
-	t.Logf("rollups: %d parts, %d merged, %d figures equal to a recomputation", rollups.Parts, rollups.Merged, rollups.Compared)
 	c.agree(t, py)
 }

@@ -87,6 +87,7 @@ func TestKills(t *testing.T) {
 	lost := pair(t, served, rows, n, agentKills, stopped)
 	t.Logf("%d kills (seed %d): %d scans, each once; %d epochs; %d served readings missing within 500 ms before a kill of the agent",
 		len(order), seed, n.Rows, len(n.Epochs), lost)
+	c.rollups(t, py)
 	c.agree(t, py)
 }
 
