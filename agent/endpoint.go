@@ -344,7 +344,7 @@ func (e *endpoint) startTick(ctx context.Context, u *unit, now int64) {
 	if !u.down && e.connected {
 		e.complete(u)
 	}
-	e.settle(ctx, u, e.nextUnit().next)
+	e.settle(ctx, u)
 }
 
 // lastOf is when the last answer came, seen from the current tick.
@@ -417,8 +417,17 @@ func (u *unit) ready(dt *deviceTier, t maps.Tier) bool {
 }
 
 // settle delivers the open rows that nothing more will be added to before the next tick.
-func (e *endpoint) settle(ctx context.Context, u *unit, next int64) {
-	free := time.Duration(min(next, u.next)-e.agent.clock.now()) * time.Microsecond
+func (e *endpoint) settle(ctx context.Context, u *unit) {
+	now := e.agent.clock.now()
+	next := u.next
+	for _, o := range e.units { // units whose tick has come, too, are polled first; their next one counts
+		at := o.next
+		if at <= now {
+			at += o.cfg.Every.Microseconds()
+		}
+		next = min(next, at)
+	}
+	free := time.Duration(next-now) * time.Microsecond
 	for _, d := range u.devices {
 		if d.open && !e.hold(u, d, free) {
 			e.emit(ctx, u, d)

@@ -486,3 +486,26 @@ func TestRackOnItsOwnUnit(t *testing.T) {
 	}
 	checkSeqs(t, sink)
 }
+
+// TestSlowTierBesideOtherUnits has units whose ticks fall together: the first one's slow tier is read in the same tick,
+// not when its slot ends.
+func TestSlowTierBesideOtherUnits(t *testing.T) {
+	p := servePlant(t)
+	p.unit(1).sunspec(t, 40000, bankImage()...)
+	pylonImage(p.unit(2))
+	pylonImage(p.unit(3))
+	sink := &inbox{}
+	d := bankDevice(50 * time.Millisecond)
+	d.Tiers["nameplate"] = time.Hour
+	_, stop := start(t, testConfig(p.addr, d, pylon("bank2", 2, 50*time.Millisecond), pylon("bank3", 3, 50*time.Millisecond)), newState(), sink)
+	await(t, "the nameplate", func() bool {
+		s := sink.of("bank1")
+		return len(s) > 0 && get(s[0])["energy_rated_wh"] != ""
+	})
+	stop()
+	for _, r := range sink.devices {
+		if r.Device == "bank1" && (r.Nameplate["energy_rated_wh"] != 500000 || r.Identity["battery_type"] != "lithium_ion") {
+			t.Errorf("record without nameplate: %+v", r)
+		}
+	}
+}

@@ -86,7 +86,7 @@ func (e *endpoint) slice(ctx context.Context, u *unit, t maps.Tier) {
 	}
 	u.done[t]++
 	e.complete(u)
-	e.settle(ctx, u, e.nextUnit().next)
+	e.settle(ctx, u)
 }
 
 // surveyDue tells whether a discovery of the unit has something to do.
