@@ -35,6 +35,10 @@ func (p program) runCentral(ctx context.Context, file string) error {
 	}
 	log.Info("central starts", "store", f.Central.Store.URL, obs.Topic, f.Central.Kafka.Topic, "version", version())
 	n, err := newCentralNode(ctx, f.Central, log)
+	if err != nil && ctx.Err() != nil {
+		log.Info("stopped while starting", obs.Err, err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"bessd/bess"
+	"bessd/internal/broker"
 	"bessd/internal/run"
 	"bessd/internal/testenv"
 	"bessd/store"
@@ -191,13 +196,43 @@ func TestLakeCommandSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestCentralSaysWhatIsWrong(t *testing.T) {
-	central := func(kafka, store, wait string) (int, string) {
-		text := fmt.Sprintf("data_dir: %s\nkafka: {brokers: [%q]}\nstore: {url: %q}\nstart_wait: %s\nhttp: {listen: \"\"}\n", t.TempDir(), kafka, store, wait)
-		code, _, errs := bessd(t, "central", "--config", writeFile(t, "central.yaml", text))
-		return code, errs
+	const topic = "bess.telemetry"
+	withTopic, err := broker.New(broker.Config{Topics: []broker.Topic{{Name: topic, Partitions: 1}}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if code, errs := central("127.0.0.1:1", "file://"+t.TempDir(), "1s"); code != exitFailed || !strings.Contains(errs, "check that the broker runs") {
-		t.Errorf("exit %d: %s", code, errs)
+	defer withTopic.Close()
+	without, err := broker.New(broker.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer without.Close()
+	noBucket := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, `<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>`)
+	}))
+	defer noBucket.Close()
+	keys := t.TempDir()
+	for _, name := range []string{"access", "secret"} {
+		if err := os.WriteFile(filepath.Join(keys, name), []byte("key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bucket := fmt.Sprintf(`{url: "s3://nowhere/x", s3: {endpoint: %q, path_style: true, credentials: files, access_key_file: %s, secret_key_file: %s}}`,
+		noBucket.URL, keys+"/access", keys+"/secret")
+	lake := "{url: file:lake}"
+	for _, c := range []struct{ name, kafka, store, want string }{
+		{"no broker", "127.0.0.1:1", lake, "check that the broker runs and that its address and port are right"},
+		{"no topic", without.Addrs()[0], lake, "create the topic, or allow this user to see it"},
+		{"no bucket", withTopic.Addrs()[0], bucket, "create the bucket"},
+		{"no directory", withTopic.Addrs()[0], "{url: file:///proc/lake}", "make it writable for the user that runs bessd, or set another store.url"},
+	} {
+		text := fmt.Sprintf("data_dir: data\nkafka: {brokers: [%q], topic: %s}\nstore: %s\nstart_wait: 1s\nhttp: {listen: \"\"}\n", c.kafka, topic, c.store)
+		code, _, errs := bessd(t, "central", "--config", writeFile(t, "central.yaml", text))
+		last := errs[strings.LastIndex(strings.TrimSpace(errs), "\n")+1:]
+		if code != exitFailed || !strings.HasPrefix(last, "bessd: ") || !strings.Contains(last, c.want) {
+			t.Errorf("%s: exit %d, want one sentence with %q\n%s", c.name, code, c.want, errs)
+		}
 	}
 }
 
