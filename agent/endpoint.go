@@ -382,7 +382,7 @@ func (e *endpoint) abandon(u *unit, t maps.Tier) {
 			continue
 		}
 		if d.emitted == u.tick && !d.open {
-			continue // cannot be: rows whose slot ends are held
+			continue // its row said already that the unit does not answer
 		}
 		given = true
 		d.finish(t, u.image, u.tick, e.lastOf(u))
@@ -438,6 +438,9 @@ func (e *endpoint) settle(ctx context.Context, u *unit) {
 // hold tells whether a row has to wait for a slow tier: one that will be read before the next tick, or whose slot ends
 // with this one.
 func (e *endpoint) hold(u *unit, d *device, free time.Duration) bool {
+	if u.down || !e.connected {
+		return false
+	}
 	for t := maps.Slow; t < maps.NumTiers; t++ {
 		dt := &d.tiers[t]
 		if !dt.used || dt.done {
@@ -445,9 +448,6 @@ func (e *endpoint) hold(u *unit, d *device, free time.Duration) bool {
 		}
 		if slotOf(u.next, u.period[t]) != u.slot[t] {
 			return true
-		}
-		if u.down || !e.connected {
-			continue
 		}
 		// The blocks of a tier are read in order, so the last one that the device needs tells how long it takes.
 		last := -1

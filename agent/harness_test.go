@@ -22,7 +22,6 @@ type plantServer struct {
 
 	mu    sync.Mutex
 	units map[byte]*plantUnit
-	conns int
 	srv   *mbap.Server
 }
 

@@ -337,7 +337,7 @@ func TestSlowTiersNeverDelayFast(t *testing.T) {
 		d.Tiers = map[string]time.Duration{"slow": cells, "cells": cells, "nameplate": time.Minute}
 		cfg := testConfig(p.addr, d)
 		state := newState()
-		a, stop := start(t, cfg, state, sink)
+		_, stop := start(t, cfg, state, sink)
 		await(t, "discovery", func() bool { return len(sink.of("bank1/rack01/module12")) > 0 })
 		stop()
 
@@ -345,7 +345,7 @@ func TestSlowTiersNeverDelayFast(t *testing.T) {
 			u.answer = func(q mbap.Request) (mbap.Reply, bool) { return p.slow(u, q, 8*time.Millisecond), true }
 		})
 		sink = &inbox{}
-		a, stop = start(t, cfg, state, sink)
+		a, stop := start(t, cfg, state, sink)
 		await(t, "ticks", func() bool { return len(sink.of("bank1")) >= 25 })
 		stop()
 		checkSeqs(t, sink)
