@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
-	"time"
 )
 
 // Keys of log attributes. The error comes last, under Err.
@@ -79,62 +77,16 @@ func NewLogger(w io.Writer, c LogConfig) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(w, opt)), nil
 }
 
-// IsTerminal reports whether w is a character device.
+// IsTerminal reports whether w is a character device other than the null device.
 func IsTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
 	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
-}
-
-// Changes logs when something starts to fail, now and then while it keeps failing, and when it is fine again. Each
-// subject is followed by itself. Safe for concurrent use.
-type Changes struct {
-	log   *slog.Logger
-	every time.Duration
-
-	mu      sync.Mutex
-	failing map[string]*failure
-}
-
-type failure struct {
-	since, told time.Time
-	count       int
-}
-
-// maxSubjects bounds the memory of Changes; failures of further subjects are logged each time.
-const maxSubjects = 10_000
-
-// NewChanges makes a Changes that repeats a lasting failure after every; 0 is one minute.
-func NewChanges(log *slog.Logger, every time.Duration) *Changes {
-	if every == 0 {
-		every = time.Minute
+	if err != nil || st.Mode()&os.ModeCharDevice == 0 {
+		return false
 	}
-	return &Changes{log: log, every: every, failing: map[string]*failure{}}
-}
-
-// Note notes how subject is doing: err nil is fine. attrs are added to what is logged.
-func (c *Changes) Note(subject string, err error, attrs ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f, now := c.failing[subject], time.Now()
-	switch {
-	case err == nil && f == nil:
-	case err == nil:
-		delete(c.failing, subject)
-		c.log.Info(subject+": fine again", append(attrs, Count, f.count, Took, now.Sub(f.since))...)
-	case f == nil:
-		if len(c.failing) < maxSubjects {
-			c.failing[subject] = &failure{since: now, told: now, count: 1}
-		}
-		c.log.Warn(subject+": failing", append(attrs, Err, err)...)
-	default:
-		f.count++
-		if now.Sub(f.told) >= c.every {
-			f.told = now
-			c.log.Warn(subject+": still failing", append(attrs, Count, f.count, "since", f.since, Err, err)...)
-		}
-	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(st, null)
 }

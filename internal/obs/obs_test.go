@@ -9,37 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 )
-
-func TestChangesTellsStates(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var b strings.Builder
-		log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == "since" {
-				return slog.Attr{}
-			}
-			return a
-		}}))
-		c := NewChanges(log, time.Minute)
-		c.Note("store", nil)
-		for range 130 {
-			c.Note("store", errors.New("refused"), Table, "ledger")
-			time.Sleep(time.Second)
-		}
-		c.Note("store", nil)
-		c.Note("store", nil)
-		want := `level=WARN msg="store: failing" table=ledger err=refused
-level=WARN msg="store: still failing" table=ledger count=61 err=refused
-level=WARN msg="store: still failing" table=ledger count=121 err=refused
-level=INFO msg="store: fine again" count=130 took=2m10s
-`
-		if b.String() != want {
-			t.Errorf("got\n%s\nwant\n%s", b.String(), want)
-		}
-	})
-}
 
 func TestLogger(t *testing.T) {
 	var b strings.Builder

@@ -135,9 +135,10 @@ func TestSecondSignalAborts(t *testing.T) {
 }
 
 func TestDrainingOutsideAGroup(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), "k", "v")) //nolint:staticcheck // a key for this test only
+	type key struct{}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "v"))
 	cancel()
-	if d := Draining(ctx); d.Err() != nil || d.Value("k") != "v" {
+	if d := Draining(ctx); d.Err() != nil || d.Value(key{}) != "v" {
 		t.Error("draining ended or lost its values")
 	}
 }
