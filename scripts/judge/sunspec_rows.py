@@ -102,7 +102,7 @@ def extreme(parts):
 
 def string_states(rows, path, st, con_fail, evt):
     if st is not None:
-        rows.put(path, "contactor_state", "closed" if st & 2 else "open")
+        rows.put(path, "contactor_state", "closed" if st & 2 else "failed" if con_fail in (6, 7) else "open")
         state = "disabled" if not st & 1 else "running" if st & 2 else "disconnected"
         if con_fail and not st & 2:
             state = "fault"
