@@ -55,6 +55,7 @@ func TestForeignDevices(t *testing.T) {
 	}
 	py.JSON(t, &got, "last_values.py", c.table("telemetry"), "alfa")
 
+	c.exactlyOnce(t, py, "")
 	compared := 0
 	for path, want := range expect.Rows {
 		row := got.Rows[path]
