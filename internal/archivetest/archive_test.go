@@ -224,7 +224,7 @@ func content(t *testing.T, dir string) (rows []string, parts map[string]float64)
 	}
 	slices.Sort(rows)
 	parts = map[string]float64{}
-	err = opened.Table("rollup_1m_parts").Scan(t.Context(), store.Scan{Columns: []string{"device", "point", "minute", "n", "weight_s"}}, func(b store.Batch) error {
+	err = opened.Table("rollup_1m_parts").Scan(t.Context(), store.Scan{Columns: []string{"device", "point", "minute_ts", "n", "weight_s"}}, func(b store.Batch) error {
 		for _, i := range b.Rows {
 			k := fmt.Sprint(b.Vectors[0].String[i], " ", b.Vectors[1].String[i], " ", b.Vectors[2].Int64[i])
 			parts[k+" n"] += float64(b.Vectors[3].Int64[i])

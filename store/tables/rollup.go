@@ -9,7 +9,7 @@ func rollupLayout() layout[part] {
 		return func(p *part) (float64, bool) { return get(p), p.Has&bit != 0 }
 	}
 	return layout[part]{
-		timeField("minute", "start of the minute of ts, UTC", func(p *part) int64 { return p.MinuteTS }),
+		timeField("minute_ts", "start of the minute of ts, UTC", func(p *part) int64 { return p.MinuteTS }),
 		intField("epoch", "one run of the agent", func(p *part) int64 { return p.Epoch }),
 		textField("site", "site id", func(p *part) string { return p.Site }),
 		textField("device", "device path inside the site", func(p *part) string { return p.Device }),
