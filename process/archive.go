@@ -148,7 +148,7 @@ func (a *Archive) stop(f *filler, flushing *section, work chan<- *section, done 
 	if f.cur.empty() {
 		return nil
 	}
-	a.stats.values.Add(int64(f.cur.scans.Values()))
+	a.stats.handOver(int64(f.cur.scans.Values()))
 	work <- f.cur
 	return a.unfinished(<-done)
 }

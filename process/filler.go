@@ -27,7 +27,7 @@ func (f *filler) more() bool { return f.rest.reset || len(f.rest.fetched.Message
 // hand gives the section away and begins the next.
 func (f *filler) hand() *section {
 	s := f.cur
-	f.a.stats.values.Add(int64(s.scans.Values()))
+	f.a.stats.handOver(int64(s.scans.Values()))
 	f.cur, f.spare = f.spare, nil
 	if f.cur == nil {
 		f.cur = newSection()
@@ -125,7 +125,7 @@ func (f *filler) clockAhead(m *Message, now time.Time) {
 
 // report updates what Stats shows of the section.
 func (f *filler) report() {
-	f.a.stats.setSection(SectionStats{Rows: f.cur.scans.Rows(), Bytes: f.cur.bytes(), Waiting: f.waiting})
+	f.a.stats.setSection(SectionStats{Rows: f.cur.scans.Rows(), Values: int64(f.cur.scans.Values()), Bytes: f.cur.bytes(), Waiting: f.waiting})
 }
 
 // dueAt is when a section that begins now is old enough: at the next multiple of age, a little later, so that the last

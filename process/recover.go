@@ -101,6 +101,7 @@ func (a *Archive) recover(ctx context.Context) ([]*reader, *intake, []bess.Offse
 				return nil, nil, nil, err
 			}
 		}
+		a.stats.handOver(int64(s.scans.Values()))
 		if err := a.flush(ctx, s, skip); err != nil {
 			return nil, nil, nil, err
 		}

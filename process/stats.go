@@ -12,7 +12,7 @@ import (
 // Stats is what an Archive tells about itself. Counts are since its start; rates are differences of counts.
 type Stats struct {
 	Messages, Scans, Records int64 // taken in; records are device records and agent events
-	Values                   int64 // present values in accepted scans, as of the last hand-over to a flush
+	Values                   int64 // present values in accepted scans
 	Duplicates               int64
 	Unchecked                int64 // duplicates whose payload could not be compared
 	Conflicts                int64
@@ -40,8 +40,9 @@ func (p PartitionStats) Lag() int64 { return max(0, p.High-p.Next.Offset) }
 
 // SectionStats is the section that fills.
 type SectionStats struct {
-	Rows  int
-	Bytes int64
+	Rows   int
+	Values int64
+	Bytes  int64
 	// Waiting says that it is full, or due, while the one before is still being committed: fetching pauses.
 	Waiting bool
 }
@@ -98,6 +99,14 @@ func (c *counters) setSection(s SectionStats) {
 	c.section = s
 }
 
+// handOver moves the section's values to the total: the section goes to its flush.
+func (c *counters) handOver(values int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.values.Add(values)
+	c.section = SectionStats{}
+}
+
 func (c *counters) flushed(f func(*FlushStats)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +117,7 @@ func (c *counters) snapshot() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Stats{
-		Messages: c.messages.Load(), Scans: c.scans.Load(), Records: c.records.Load(), Values: c.values.Load(), Duplicates: c.duplicates.Load(),
+		Messages: c.messages.Load(), Scans: c.scans.Load(), Records: c.records.Load(), Values: c.values.Load() + c.section.Values, Duplicates: c.duplicates.Load(),
 		Unchecked: c.unchecked.Load(), Conflicts: c.conflicts.Load(), Generations: c.generations.Load(), Gaps: c.gaps.Load(),
 		Orphaned: c.orphaned.Load(), ClockAhead: c.clockAhead.Load(),
 		DeadLetters: maps.Clone(c.dead), Partitions: maps.Clone(c.partitions), Flush: c.flush, Section: c.section,

@@ -29,3 +29,20 @@ func TestColumnsAreDescribed(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseRanges says that whatever parses is written the same way again, or shorter.
+func FuzzParseRanges(f *testing.F) {
+	for _, s := range []string{"", "0..59,61", "1", "-5..-1,3", "9223372036854775807", "1..", ",", "2..1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := parseRanges(s)
+		if err != nil {
+			return
+		}
+		again, err := parseRanges(formatRanges(got))
+		if err != nil || len(again) != len(got) {
+			t.Fatalf("%q: %v, then %v, %v", s, got, again, err)
+		}
+	})
+}
