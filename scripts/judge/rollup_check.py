@@ -82,6 +82,18 @@ def at_columns(t, name):
     return low, high
 
 
+def lowest_text(a, b, better):
+    """Where the better of two values sat; of equal ones the lower path."""
+    if a[0] != b[0]:
+        return a[1] if better(a[0], b[0]) == a[0] else b[1]
+    return min((x for x in (a[1], b[1]) if x), default=None)
+
+
+def extreme_at(values, at, best):
+    """The lowest path at which values (v, period, at_low, at_high) had their extreme; at is the path's place in them."""
+    return min((x[at] for x in values if x[0] == best and x[at]), default=None)
+
+
 def merge(parts):
     out = {}
     for p in micros(parts).to_pylist():
@@ -96,6 +108,8 @@ def merge(parts):
             if p[f] is not None:
                 r[f] += p[f]
         if p["min"] is not None:
+            r["at_min"] = lowest_text((r["min"], r["at_min"]), (p["min"], p["at_min"]), min)
+            r["at_max"] = lowest_text((r["max"], r["at_max"]), (p["max"], p["at_max"]), max)
             r["min"], r["max"] = min(r["min"], p["min"]), max(r["max"], p["max"])
         if p["first_ts"] < r["first_ts"]:
             r["first_ts"], r["first"] = p["first_ts"], p["first"]
@@ -137,7 +151,8 @@ def main(telemetry, parts, devices):
             figures += [("first", w["first"], g["first"]), ("last", w["last"], g["last"])]
             vs = [v for v, *_ in w["values"]]
             if g["sum"] is not None:
-                figures += [("sum", math.fsum(vs), g["sum"]), ("min", min(vs), g["min"]), ("max", max(vs), g["max"])]
+                figures += [("sum", math.fsum(vs), g["sum"]), ("min", min(vs), g["min"]), ("max", max(vs), g["max"]),
+                            ("at_min", extreme_at(w["values"], 2, min(vs)), g["at_min"]), ("at_max", extreme_at(w["values"], 3, max(vs)), g["at_max"])]
             if g["pos"] is not None:
                 figures += [("pos", math.fsum(v * p for v, p, *_ in w["values"] if v > 0), g["pos"]),
                             ("neg", math.fsum(v * p for v, p, *_ in w["values"] if v < 0), g["neg"])]
@@ -147,7 +162,7 @@ def main(telemetry, parts, devices):
             figures.append((f"seconds in {state}", w["states"].get(state, 0), g["states_s"].get(state, 0)))
         for figure, a, b in figures:
             compared += 1
-            if not near(float(a), float(b)):
+            if a != b and (isinstance(a, str) or isinstance(b, str) or not near(float(a), float(b))):
                 differ(k, figure, a, b)
     json.dump({"parts": table.num_rows, "merged": len(got), "compared": compared, "values": values, "differences": diffs[:20]}, sys.stdout)
     sys.stdout.flush()
