@@ -47,7 +47,7 @@ func TestPlanID(t *testing.T) {
 			Texts: []Column{{NumCellVoltageMinAt, 0, 0}}, Lists: []Column{{NumCellVoltagesV, 3, 1}}, Extra: []ExtraColumn{{"m.x", 0, 0}}}
 	}
 	seen := map[string]string{plan(t, base()).ID(): "base"}
-	if plan(t, base()).ID() != plan(t, base()).ID() {
+	if a, b := plan(t, base()).ID(), plan(t, base()).ID(); a != b {
 		t.Error("the same plan has two names")
 	}
 	// Frozen: stored tables name plans by it.

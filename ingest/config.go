@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go/sasl"
@@ -150,5 +149,3 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 	}
 	return nil, fmt.Errorf("kafka sasl mechanism %q is unknown", s.Mechanism)
 }
-
-func (c Config) brokers() string { return strings.Join(c.Brokers, ",") }
