@@ -130,7 +130,7 @@ def main(telemetry, parts, devices):
     periods = {}
     for r in open_table(devices).to_pyarrow_table(columns=["plan", "periods_s"]).to_pylist():
         if r["plan"]:
-            periods[r["plan"]] = dict(r["periods_s"])
+            periods[r["plan"]] = dict(r["periods_s"] or [])
     want, values = recompute(open_table(telemetry).to_pyarrow_table(), periods)
     table = open_table(parts).to_pyarrow_table()
     got = merge(table)
