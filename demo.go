@@ -149,7 +149,7 @@ func (d *demo) simConfig() sim.Config {
 		var s config.SimSite
 		s.SetDefaults()
 		s.ID, s.Racks = demoSite(i), d.opt.Racks
-		s.StartHour = float64(6 * i % 24) // so that some charge while others discharge
+		s.StartHour = float64((18 + 18*i) % 24) // evening, noon, morning, night: the first discharges, the second charges, others rest
 		s.Port = freePort(d.dir.sub("ports", s.ID))
 		if i%2 == 1 {
 			s.Chemistry = "nmc"
