@@ -58,7 +58,7 @@ func (e usageError) Unwrap() error { return e.err }
 // run executes the arguments until ctx ends and returns the exit code. Nothing else exits.
 func (p program) run(ctx context.Context) int {
 	root := p.rootCommand()
-	root.SetArgs(p.args)
+	root.SetArgs(append([]string{}, p.args...)) // nil would mean those of the process
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
