@@ -281,8 +281,9 @@ func (a *Agent) beat(ctx, put context.Context) {
 			return
 		case <-heart.C:
 			_ = a.heartbeat(put) // counted in Stats.Lost; the next one tells more
-		case now := <-second.C:
-			if step := a.clock.follow(now.Round(0)); step != 0 {
+		case <-second.C:
+			now := time.Now() // the ticker tells when it should have fired, which may be long ago
+			if step := a.clock.follow(now, now.UnixMicro()); step != 0 {
 				a.log.Warn("the wall clock stepped", "step_us", step)
 				_ = a.event(put, bess.AgentEvent{Kind: bess.EventClockStep, ClockStepUS: step}) // counted in Stats.Lost
 			}

@@ -22,11 +22,15 @@ func newClock() *clock {
 	return c
 }
 
-func (c *clock) now() int64 { return c.base.Load() + time.Since(c.start).Microseconds() }
+func (c *clock) now() int64 { return c.at(time.Now()) }
 
-// follow compares with the wall clock and returns how far it stepped, 0 for no step.
-func (c *clock) follow(wall time.Time) (stepUS int64) {
-	d := wall.UnixMicro() - c.now()
+// at is the clock's time at a moment, which needs its monotonic reading.
+func (c *clock) at(t time.Time) int64 { return c.base.Load() + t.Sub(c.start).Microseconds() }
+
+// follow compares with the wall clock, which read wallUS at the moment now, and returns how far it stepped, 0 for no
+// step. Both must be of the same moment: whatever lies between them would be taken for a step.
+func (c *clock) follow(now time.Time, wallUS int64) (stepUS int64) {
+	d := wallUS - c.at(now)
 	if d > stepLimit.Microseconds() || d < -stepLimit.Microseconds() {
 		c.base.Add(d)
 		c.steps.Add(1)
