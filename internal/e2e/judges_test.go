@@ -74,6 +74,7 @@ func TestHundredKills(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	hit := map[string]int{}
 	var agentKills []kill
+	atGap := 0
 	for i := range kills {
 		if i%6 == 0 {
 			f := storeFaults[i/6%len(storeFaults)]
@@ -86,7 +87,8 @@ func TestHundredKills(t *testing.T) {
 		c.wait(time.Duration(300+rnd.IntN(1500))*time.Millisecond, "a seeded moment")
 		switch k := rnd.IntN(10); {
 		case k < 6: // central at a gap; every gap comes in turn
-			gap := gaps[i%len(gaps)]
+			gap := gaps[atGap%len(gaps)]
+			atGap++
 			central.Kill9()
 			passing := 1 + rnd.IntN(2)
 			if strings.HasSuffix(gap, ".devices") {
