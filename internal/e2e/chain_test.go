@@ -90,6 +90,7 @@ type chain struct {
 	lake  string             // store.url
 	http  string             // central's metrics
 	flush string
+	minIO bool
 }
 
 type chainOptions struct {
@@ -107,7 +108,7 @@ func newChain(t testing.TB, o chainOptions) *chain {
 	if o.flush == "" {
 		o.flush = "5s"
 	}
-	c := &chain{t: t, dir: t.TempDir(), http: testenv.FreeAddr(t), flush: o.flush}
+	c := &chain{t: t, dir: t.TempDir(), http: testenv.FreeAddr(t), flush: o.flush, minIO: o.minIO}
 	c.kafka = testenv.StartKafka(t, testenv.KafkaOptions{})
 	c.kafka.CreateTopic(t, topic, o.partitions, nil)
 	c.s3 = testenv.StartS3(t, testenv.S3Options{MinIO: o.minIO})

@@ -162,3 +162,39 @@ func TestHundredKills(t *testing.T) {
 	t.Logf("%d scans, each once, in %d epochs; %.0f values/s; %d served readings missing within 500 ms before a kill of the agent", n.Rows, len(n.Epochs), perSecond, lost)
 	c.agree(t, py)
 }
+
+// TestOnMinIO is the chain on the other S3 server: central killed at each gap of a flush, MinIO itself killed, and Spark
+// reads through s3a like the others.
+func TestOnMinIO(t *testing.T) {
+	c := newChain(t, chainOptions{flush: "2s", minIO: true})
+	endpoints := c.oneSite()
+	agent, central := c.agent("agent", "alfa", endpoints, ""), c.central()
+	central.start()
+	agent.start()
+	for i, gap := range gaps {
+		if strings.HasSuffix(gap, ".devices") {
+			continue
+		}
+		central.Kill9()
+		central.start("BESSD_FAULT=" + gap + ":1")
+		testenv.Await(t, 30*time.Second, func() error {
+			if central.Running() {
+				return fmt.Errorf("central has not come to %s", gap)
+			}
+			return nil
+		})
+		if i%5 == 4 {
+			c.s3.Kill9()
+			c.s3.Restart(t)
+		}
+		central.start()
+	}
+	agent.stop()
+	c.caughtUp(central)
+	central.stop()
+	py := c.judges(t)
+	n := c.exactlyOnce(t, py, "")
+	c.rollups(t, py)
+	c.agree(t, py)
+	t.Logf("%d scans, each once", n.Rows)
+}
