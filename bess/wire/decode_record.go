@@ -90,7 +90,7 @@ func (d *Decoder) decodeEvent(arm *field) (*bess.AgentEvent, error) {
 			err = f.number(&ev.SpoolBytes, "spool_bytes")
 		case evLastSeq:
 			var l bess.DeviceSeq
-			if l, err = d.deviceSeq(f); err == nil {
+			if l, err = d.deviceSeq(f); err == nil && l.Device != "" {
 				ev.LastSeq = append(ev.LastSeq, l)
 			}
 		case evClockStep:
@@ -118,6 +118,8 @@ func (d *Decoder) decodeEvent(arm *field) (*bess.AgentEvent, error) {
 	return ev, nil
 }
 
+// deviceSeq reads an entry of last_seq. One without a valid device path is given without a device: no scan of such a
+// device is accepted, and the entries of all others must not be lost with it.
 func (d *Decoder) deviceSeq(f *field) (l bess.DeviceSeq, err error) {
 	var device field
 	err = each(f, func(g *field) error {
@@ -129,10 +131,13 @@ func (d *Decoder) deviceSeq(f *field) (l bess.DeviceSeq, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		l.Device, err = d.devices.get(&device, f, "device")
+	if err != nil {
+		return l, err
 	}
-	return l, err
+	if path, err := d.devices.get(&device, f, "device"); err == nil {
+		l.Device = path
+	}
+	return l, nil
 }
 
 func (d *Decoder) dropped(f *field) (r bess.DroppedRange, err error) {

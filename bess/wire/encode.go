@@ -35,7 +35,7 @@ func AppendScan(dst []byte, s *bess.Scan) []byte {
 	dst = closeOrDrop(dst, at, scanValues)
 	for _, t := range s.Texts {
 		if t != "" {
-			dst = text(dst, scanTexts, t)
+			dst = always(dst, scanTexts, t, maxName)
 		}
 	}
 	for _, l := range s.Lists {
@@ -65,19 +65,19 @@ func AppendDevice(dst []byte, r *bess.DeviceRecord) []byte {
 	dst = text(dst, devEndpoint, r.Endpoint)
 	dst = varint(dst, devUnitID, uint64(r.UnitID))
 	for _, n := range r.NotImplemented {
-		dst = always(dst, devNotImplemented, n)
+		dst = always(dst, devNotImplemented, n, maxName)
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Identity)) {
 		var at int
 		dst, at = open(dst, devIdentity)
-		dst = text(dst, mapKey, k)
+		dst = name(dst, mapKey, k)
 		dst = text(dst, mapValue, r.Identity[k])
 		dst = finish(dst, at)
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Nameplate)) {
 		var at int
 		dst, at = open(dst, devNameplate)
-		dst = text(dst, mapKey, k)
+		dst = name(dst, mapKey, k)
 		dst = protowire.AppendTag(dst, mapValue, protowire.Fixed64Type)
 		dst = protowire.AppendFixed64(dst, math.Float64bits(r.Nameplate[k]))
 		dst = finish(dst, at)
@@ -109,7 +109,7 @@ func AppendEvent(dst []byte, e *bess.AgentEvent) []byte {
 		dst = varint(dst, dropEpoch, uint64(d.Epoch))
 		dst = varint(dst, dropFirst, uint64(d.FirstSeq))
 		dst = varint(dst, dropLast, uint64(d.LastSeq))
-		dst = text(dst, dropReason, d.Reason)
+		dst = name(dst, dropReason, d.Reason)
 		dst = finish(dst, at)
 	}
 	dst = text(dst, evNote, e.Note)
@@ -309,22 +309,30 @@ func varint(dst []byte, num protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.VarintType), v)
 }
 
-// text writes a string; an empty one is the default and takes nothing.
+// text writes a string of up to maxText bytes; an empty one is the default and takes nothing.
 func text(dst []byte, num protowire.Number, s string) []byte {
 	if s == "" {
 		return dst
 	}
-	return always(dst, num, s)
+	return always(dst, num, s, maxText)
+}
+
+// name writes a string of up to maxName bytes; an empty one is the default and takes nothing.
+func name(dst []byte, num protowire.Number, s string) []byte {
+	if s == "" {
+		return dst
+	}
+	return always(dst, num, s, maxName)
 }
 
 // always writes a string, also an empty one. Bytes that are no UTF-8, as devices send them, become U+FFFD: protobuf
-// strings must be UTF-8. What is longer than a reader takes is cut: a long note must not cost the record.
-func always(dst []byte, num protowire.Number, s string) []byte {
+// strings must be UTF-8. What is longer than a reader takes of this field is cut: a long text must not cost the message.
+func always(dst []byte, num protowire.Number, s string, limit int) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
-	if len(s) > maxText {
-		n := maxText
+	if len(s) > limit {
+		n := limit
 		for !utf8.RuneStart(s[n]) {
 			n--
 		}

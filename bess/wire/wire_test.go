@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -129,6 +130,62 @@ func TestInvalidUTF8(t *testing.T) {
 	}
 	if got := env.Device.Identity["model"]; got != "B\uFFFDta" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// What a device sends never costs the message: each text is cut to what the reader takes of it.
+func TestLongTexts(t *testing.T) {
+	p, err := bess.NewPlan(bess.Plan{Map: "a@1", Periods: []time.Duration{time.Second}, Texts: []bess.Column{{Num: bess.NumCellVoltageMinAt}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &bess.Scan{Site: "alfa", Device: "bank1"}
+	s.Reset(p)
+	s.Texts[0] = strings.Repeat("é", maxName)
+	env, err := NewDecoder().Decode(AppendScan(nil, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Repeat("é", maxName/2); env.Scan.Texts[0] != want {
+		t.Errorf("%d bytes, want %d", len(env.Scan.Texts[0]), len(want))
+	}
+	long := strings.Repeat("x", maxName+1)
+	r := &bess.DeviceRecord{Site: "alfa", Device: "bank1", NotImplemented: []string{long},
+		Identity: map[string]string{long: strings.Repeat("y", maxText+1)}, Nameplate: map[string]float64{long: 1}}
+	if env, err = NewDecoder().Decode(AppendDevice(nil, r)); err != nil {
+		t.Fatal(err)
+	}
+	if d := env.Device; d.NotImplemented[0] != long[1:] || d.Nameplate[long[1:]] != 1 || len(d.Identity[long[1:]]) != maxText {
+		t.Errorf("%+v", d)
+	}
+	e := &bess.AgentEvent{Site: "alfa", Dropped: []bess.DroppedRange{{Device: "bank1", Reason: long}}}
+	if env, err = NewDecoder().Decode(AppendEvent(nil, e)); err != nil {
+		t.Fatal(err)
+	}
+	if env.Event.Dropped[0].Reason != long[1:] {
+		t.Errorf("%+v", env.Event)
+	}
+}
+
+// One device with an impossible path does not cost the heartbeat of all others.
+func TestLastSeqOfABadPath(t *testing.T) {
+	e := &bess.AgentEvent{Site: "alfa", Kind: bess.EventHeartbeat, LastSeq: []bess.DeviceSeq{{Device: "bank1", Seq: 1}, {Device: "a/b/c/d/e/f", Seq: 2},
+		{Device: "", Seq: 3}, {Device: strings.Repeat("x", maxName+1), Seq: 4}, {Device: "bank2", Seq: 5}}}
+	env, err := NewDecoder().Decode(AppendEvent(nil, e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := diff([]bess.DeviceSeq{{Device: "bank1", Seq: 1}, {Device: "bank2", Seq: 5}}, env.Event.LastSeq); diff != "" {
+		t.Error(diff)
+	}
+	p, err := bess.NewPlan(bess.Plan{Map: "a@1", Periods: []time.Duration{time.Second}, Columns: []bess.Column{{Num: bess.NumVoltageV}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &bess.Scan{Site: "alfa", Device: "a/b/c/d/e/f"}
+	s.Reset(p)
+	if _, err := NewDecoder().Decode(AppendScan(nil, s)); !errors.Is(err, ErrIdentity) {
+		t.Errorf("a scan of such a device: %v", err)
 	}
 }
 
