@@ -321,7 +321,6 @@ func TestRefusals(t *testing.T) {
 		{"extra name", "extra", build(envScan, id, schema(period, str(schemaExtra, "")))},
 		{"kind", "kind", build(envScan, id, num(fKind, 256), one, packed(scanValues, 2))},
 		{"text bytes", "UTF-8", build(envEvent, str(fSite, "alfa"), str(evNote, "\xff"))},
-		{"event device", "device is missing", build(envEvent, str(fSite, "alfa"), str(evLastSeq, ""))},
 		{"nameplate", "wire type", build(envDevice, id, str(devNameplate, string(num(mapValue, 5))))},
 		{"many entries", "fields", build(envDevice, id, bytes.Repeat(str(devNotImplemented, ""), maxEntries+1))},
 	} {
