@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,7 +29,14 @@ func Open(r io.ReaderAt, size int64) (f *parquet.File, err error) {
 	if string(tail[4:]) != "PAR1" || footer > size-12 || footer > maxFooter {
 		return nil, errors.New("the end of the file is damaged or cut off")
 	}
-	f, err = parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10))
+	end := withEnd{r: r, from: size - 8 - footer, end: make([]byte, footer+8)}
+	if _, err := r.ReadAt(end.end, end.from); err != nil && err != io.EOF {
+		return nil, err
+	}
+	if err := checkFooter(end.end[:footer]); err != nil {
+		return nil, err
+	}
+	f, err = parquet.OpenFile(end, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10))
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +58,20 @@ func Open(r io.ReaderAt, size int64) (f *parquet.File, err error) {
 		}
 	}
 	return f, nil
+}
+
+// withEnd serves the file's end from memory: it was read to be checked.
+type withEnd struct {
+	r    io.ReaderAt
+	from int64
+	end  []byte
+}
+
+func (w withEnd) ReadAt(p []byte, off int64) (int, error) {
+	if off < w.from {
+		return w.r.ReadAt(p, off)
+	}
+	return bytes.NewReader(w.end).ReadAt(p, off-w.from)
 }
 
 // Guard turns a panic into an error; defer it.
