@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -221,6 +224,96 @@ func TestScanPrunes(t *testing.T) {
 		if err := tab.Scan(t.Context(), s, func(Batch) error { return nil }); err == nil {
 			t.Errorf("%+v was accepted", s)
 		}
+	}
+}
+
+// meeting lets data files through only when enough of them are asked for at once.
+type meeting struct {
+	Backend
+	need int
+	late time.Duration
+
+	mu       sync.Mutex
+	now, max int
+	met      sync.Once
+	all      chan struct{} // closed when `need` are there
+}
+
+func (m *meeting) Get(ctx context.Context, key string) ([]byte, error) {
+	if strings.Contains(key, "/dt=") {
+		m.mu.Lock()
+		m.now++
+		if m.max = max(m.max, m.now); m.now == m.need {
+			m.met.Do(func() { close(m.all) })
+		}
+		m.mu.Unlock()
+		select {
+		case <-m.all:
+		case <-ctx.Done():
+		case <-time.After(m.late):
+		}
+		defer func() {
+			m.mu.Lock()
+			m.now--
+			m.mu.Unlock()
+		}()
+	}
+	return m.Backend.Get(ctx, key)
+}
+
+// TestScanFetchesAhead says that a scan of many small files, as a start of
+// central makes it, does not wait for one after the other, that what it has
+// fetched is bounded, and that the files come in order all the same.
+func TestScanFetchesAhead(t *testing.T) {
+	const atOnce = 16
+	b, dir := dirBackend(t)
+	m := &meeting{Backend: b, need: atOnce, late: 5 * time.Second, all: make(chan struct{})}
+	tab := openLake(t, m, dir).Table("telemetry")
+	var files []*Staged
+	for i := range 3 * atOnce {
+		files = append(files, stage(t, tab, "2026-11-25", scans(t, "a", i, i+1)))
+	}
+	if _, err := tab.Commit(t.Context(), Commit{Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	fail := errors.New("enough")
+	scan := func(stop int) error {
+		return tab.Scan(t.Context(), Scan{Columns: []string{"seq"}}, func(b Batch) error {
+			if paths = append(paths, b.File.Path); len(paths) == stop {
+				return fail
+			}
+			return nil
+		})
+	}
+	if err := scan(0); err != nil || len(paths) != len(files) || !slices.IsSorted(paths) {
+		t.Fatal(err, paths)
+	}
+	if m.max != atOnce {
+		t.Errorf("%d files at the same time, want %d", m.max, atOnce)
+	}
+	paths = nil
+	if err := scan(3); !errors.Is(err, fail) {
+		t.Error(err)
+	}
+	if m.now != 0 {
+		t.Errorf("%d files are still being fetched", m.now)
+	}
+
+	// Files that are large against the bound come one by one.
+	m.max, paths = 0, nil
+	snap, err := tab.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := slices.Clone(snap.Files())
+	for i := range large {
+		large[i].Size = openBytes/2 + 1
+	}
+	tab.lake.whole = openBytes
+	err = tab.openAll(t.Context(), large, func(delta.File, io.ReaderAt) error { return nil })
+	if err == nil || m.max != 1 { // they do not have the size that they claim
+		t.Errorf("%d large files at the same time, %v", m.max, err)
 	}
 }
 

@@ -1,12 +1,9 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"bessd/bess/columns"
 	"bessd/store/delta"
@@ -43,13 +40,11 @@ type Batch struct {
 	Rows []int
 }
 
-// wholeFile is the size up to which a file is fetched at once. Larger ones are
-// read in ranges.
-const wholeFile = 32 << 20
-
 // Scan calls fn for each row group that has rows that meet s, file by file in
-// the order of their paths. What the batch holds is fn's until it returns. A
-// file that has been vacuumed since the snapshot is an error that wraps
+// the order of their paths. Files are fetched ahead of that, many at the same
+// time; fn is called by the caller's goroutine, and nothing is fetched any more
+// when Scan has returned. What the batch holds is fn's until it returns. A file
+// that has been vacuumed since the snapshot is an error that wraps
 // fs.ErrNotExist.
 func (t *Table) Scan(ctx context.Context, s Scan, fn func(Batch) error) error {
 	snap := s.Snapshot
@@ -92,16 +87,15 @@ func (t *Table) Scan(ctx context.Context, s Scan, fn func(Batch) error) error {
 			return fmt.Errorf("scanning table %s: column %q is %v and cannot equal a %T", t.spec.Name, e.Column, want[where[k]].Type, e.Value)
 		}
 	}
-	rows := []int{}
+	var files []delta.File
 	for _, f := range snap.Files() {
-		if !s.keeps(f, want, where) {
-			continue
+		if s.keeps(f, want, where) {
+			files = append(files, f)
 		}
-		r, err := t.open(ctx, f)
-		if err != nil {
-			return err
-		}
-		err = parquetv1.Read(r, f.Size, want, func(n int, vecs []columns.Vector) error {
+	}
+	rows := []int{}
+	return t.openAll(ctx, files, func(f delta.File, r io.ReaderAt) error {
+		err := parquetv1.Read(r, f.Size, want, func(n int, vecs []columns.Vector) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -119,8 +113,8 @@ func (t *Table) Scan(ctx context.Context, s Scan, fn func(Batch) error) error {
 		if err != nil {
 			return fmt.Errorf("scanning %s of table %s: %w", f.Path, t.spec.Name, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (s *Scan) keeps(f delta.File, want columns.Schema, where []int) bool {
@@ -177,43 +171,4 @@ func (s *Scan) meets(row int, vecs []columns.Vector, where []int) bool {
 		}
 	}
 	return true
-}
-
-func (t *Table) open(ctx context.Context, f delta.File) (io.ReaderAt, error) {
-	key := t.key(f.Path)
-	if f.Size > t.lake.whole {
-		return &ranged{ctx: ctx, b: t.lake.b, key: key, size: f.Size}, nil
-	}
-	data, err := t.lake.b.Get(ctx, key)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w; the log names this file, restore it", err)
-		}
-		return nil, fmt.Errorf("scanning table %s: %w", t.spec.Name, err)
-	}
-	if int64(len(data)) != f.Size {
-		return nil, fmt.Errorf("scanning table %s: %s has %d bytes, its commit says %d; restore it", t.spec.Name, key, len(data), f.Size)
-	}
-	return bytes.NewReader(data), nil
-}
-
-// ranged reads an object piece by piece, for as long as ctx lasts.
-type ranged struct {
-	ctx  context.Context // of the one scan that this reader lives in
-	b    Backend
-	key  string
-	size int64
-}
-
-// ReadAt implements io.ReaderAt.
-func (r *ranged) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 || off >= r.size {
-		return 0, io.EOF
-	}
-	data, err := r.b.GetRange(r.ctx, r.key, off, int64(len(p)))
-	n := copy(p, data)
-	if err == nil && n < len(p) {
-		err = io.EOF
-	}
-	return n, err
 }

@@ -193,14 +193,23 @@ func (t *Table) Commit(ctx context.Context, c Commit) (int64, error) {
 	return v, nil
 }
 
+// Positions returns the table's version and the next offset that it has for each
+// source, without a look at its files. The map is the caller's.
+func (t *Table) Positions(ctx context.Context) (version int64, at map[string]int64, err error) {
+	return t.log.Positions(ctx)
+}
+
 // Position returns the next offset that the table has for a source, NoPosition
 // if it has none.
 func (t *Table) Position(ctx context.Context, appID string) (int64, error) {
-	s, err := t.Snapshot(ctx)
+	_, at, err := t.Positions(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return s.Txn(appID), nil
+	if p, ok := at[appID]; ok {
+		return p, nil
+	}
+	return NoPosition, nil
 }
 
 // Snapshot returns the table as it is now. The first call reads the log, later

@@ -71,6 +71,14 @@ func (s *state) txnVersion(appID string) int64 {
 	return NoVersion
 }
 
+func (s *state) positions() map[string]int64 {
+	out := make(map[string]int64, len(s.txns))
+	for id, t := range s.txns {
+		out[id] = t.Version
+	}
+	return out
+}
+
 // File is one data file of a snapshot.
 type File struct {
 	// Path is the object's name relative to the table, decoded.
@@ -96,10 +104,7 @@ type Snapshot struct {
 }
 
 func (s *state) snapshot() (*Snapshot, error) {
-	out := &Snapshot{version: s.version, meta: *s.meta, txns: make(map[string]int64, len(s.txns)), files: make([]File, 0, len(s.files))}
-	for id, t := range s.txns {
-		out.txns[id] = t.Version
-	}
+	out := &Snapshot{version: s.version, meta: *s.meta, txns: s.positions(), files: make([]File, 0, len(s.files))}
 	for _, a := range s.files {
 		p, err := decodePath(a.Path)
 		if err != nil {

@@ -156,6 +156,18 @@ func (t *Table) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return t.s.snapshot()
 }
 
+// Positions returns the table's version and the positions of all sources as they
+// are now. It does what Snapshot does, without a list of the files: that grows
+// with the table, and a commit does not need it.
+func (t *Table) Positions(ctx context.Context) (version int64, at map[string]int64, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.refresh(ctx); err != nil {
+		return 0, nil, err
+	}
+	return t.s.version, t.s.positions(), nil
+}
+
 // refresh brings t.s up to the log's end.
 func (t *Table) refresh(ctx context.Context) (err error) {
 	defer func() {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"bessd/store/blob"
 )
@@ -24,6 +25,7 @@ type Store struct {
 }
 
 // Open returns a store in directory root, which is made if it is missing.
+// Temporary files that a killed process left in it long ago are deleted.
 func Open(root string) (*Store, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
@@ -32,7 +34,29 @@ func Open(root string) (*Store, error) {
 	if err := os.MkdirAll(abs, 0o755); err != nil {
 		return nil, fail("opening the store directory", abs, err)
 	}
+	removeTemps(abs)
 	return &Store{root: abs}, nil
+}
+
+// Temporary files have names of this form, and another process may be at work
+// on one that is younger than tempLife.
+const (
+	tempPrefix = ".tmp-"
+	tempLife   = 24 * time.Hour
+)
+
+// removeTemps deletes old temporary files. They are in nobody's way, so one
+// that cannot be deleted is left to the next start.
+func removeTemps(root string) {
+	_ = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasPrefix(d.Name(), tempPrefix) {
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > tempLife {
+			_ = os.Remove(name)
+		}
+		return nil
+	})
 }
 
 // URL returns the address of the store as foreign readers understand it.
@@ -142,7 +166,7 @@ func (s *Store) put(ctx context.Context, key string, place func(from, to string)
 	if err := s.makeDir(dir); err != nil {
 		return fail("putting", key, err)
 	}
-	f, err := os.CreateTemp(dir, ".tmp-*")
+	f, err := os.CreateTemp(dir, tempPrefix+"*")
 	if err != nil {
 		return fail("putting", key, err)
 	}

@@ -69,12 +69,12 @@ func parseAppID(id, topic string) (generation int64, partition int, ok bool) {
 
 // Positions reads a table's next position of each partition of the topic: of the highest generation.
 func (l *Lake) Positions(ctx context.Context, topic string, t bess.Table) (map[int]bess.Position, error) {
-	snap, err := l.table(t).Snapshot(ctx)
+	_, at, err := l.table(t).Positions(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the positions of table %s: %w", t, err)
 	}
 	out := map[int]bess.Position{}
-	for id, next := range snap.Txns() {
+	for id, next := range at {
 		g, p, ok := parseAppID(id, topic)
 		if !ok {
 			continue
@@ -160,7 +160,18 @@ func (s *Staged) Upload(ctx context.Context) error {
 // is at or beyond all of them, an earlier try succeeded and nothing is done. A table that was left out of flushes without
 // rows for it may lag behind the flush's start. Any other position means that somebody else commits for the partition.
 func (s *Staged) Commit(ctx context.Context) (bess.Commit, error) {
-	snap, err := s.table.Snapshot(ctx)
+	c, err := s.commit(ctx)
+	var fenced *delta.FencedError
+	if errors.As(err, &fenced) {
+		// Whoever came between may have been ourselves: an earlier try that was given up and arrived all the same, after
+		// the positions were read.
+		c, err = s.commit(ctx)
+	}
+	return c, err
+}
+
+func (s *Staged) commit(ctx context.Context) (bess.Commit, error) {
+	version, at, err := s.table.Positions(ctx)
 	if err != nil {
 		return bess.Commit{}, err
 	}
@@ -168,8 +179,12 @@ func (s *Staged) Commit(ctx context.Context) (bess.Commit, error) {
 	var ahead *delta.FencedError
 	for _, r := range s.flush.Ranges {
 		id := appID(s.flush.Topic, r.Generation, r.Partition)
-		switch have := snap.Txn(id); {
-		case have != delta.NoVersion && have >= r.To && have > r.From:
+		have, known := at[id]
+		if !known {
+			have = store.NoPosition
+		}
+		switch {
+		case known && have >= r.To && have > r.From:
 			ahead = &delta.FencedError{Table: s.table.Name(), AppID: id, Have: have, Expected: r.From}
 		case have > r.From:
 			return bess.Commit{}, &delta.FencedError{Table: s.table.Name(), AppID: id, Have: have, Expected: r.From}
@@ -181,7 +196,7 @@ func (s *Staged) Commit(ctx context.Context) (bess.Commit, error) {
 		return bess.Commit{}, ahead
 	}
 	if ahead != nil {
-		return bess.Commit{Version: snap.Version(), Done: true}, nil
+		return bess.Commit{Version: version, Done: true}, nil
 	}
 	c := bess.Commit{Files: len(s.files), Values: s.values}
 	for _, f := range s.files {
@@ -202,7 +217,8 @@ func (s *Staged) Discard() error {
 var errNoRow = errors.New("telemetry has no row of this name")
 
 // Matches reports whether telemetry holds the scan with the same content: every column that its plan has, and what
-// describes the scan. Only files that may hold the row are read.
+// describes the scan. Only files that may hold the row at its tick are read, usually one: a name that is stored with
+// another tick counts as not there.
 func (l *Lake) Matches(ctx context.Context, sc *bess.Scan) (bool, error) {
 	sec := bess.NewSection()
 	sec.Append(sc, 0)
@@ -221,8 +237,10 @@ func (l *Lake) Matches(ctx context.Context, sc *bess.Scan) (bool, error) {
 		}
 	}
 	found, same := false, true
+	_ = date(sc.TS)
 	err := l.table(bess.TableTelemetry).Scan(ctx, store.Scan{Columns: names, Where: []store.Equal{
-		{Column: "site", Value: sc.Site}, {Column: "device", Value: sc.Device}, {Column: "epoch", Value: sc.Epoch}, {Column: "seq", Value: sc.Seq}}}, func(b store.Batch) error {
+		{Column: "site", Value: sc.Site}, {Column: "device", Value: sc.Device}, {Column: "epoch", Value: sc.Epoch}, {Column: "seq", Value: sc.Seq}},
+		}, func(b store.Batch) error {
 		var v columns.Vector
 		for _, row := range b.Rows {
 			found = true

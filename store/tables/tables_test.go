@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"bessd/bess"
 	"bessd/bess/columns"
 	"bessd/store"
+	"bessd/store/blob"
 	"bessd/store/fsdir"
 )
 
@@ -25,6 +27,11 @@ func openLake(t testing.TB, dir string) *Lake {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openBackend(t, b)
+}
+
+func openBackend(t testing.TB, b store.Backend) *Lake {
+	t.Helper()
 	l, err := store.Open(t.Context(), b, store.Config{StageDir: t.TempDir(), Engine: "bessd/test", Log: slog.New(slog.DiscardHandler)}, Specs())
 	if err != nil {
 		t.Fatal(err)
@@ -218,6 +225,57 @@ func TestCommitTwiceAndFenced(t *testing.T) {
 	}
 }
 
+// lateStore loses the reply of a commit and stores it only when the next one asks for the same version.
+type lateStore struct {
+	*fsdir.Store
+	key  string // ends so
+	late []byte
+}
+
+func (l *lateStore) PutIfAbsent(ctx context.Context, key string, data []byte) error {
+	if !strings.HasSuffix(key, l.key) {
+		return l.Store.PutIfAbsent(ctx, key, data)
+	}
+	if l.late == nil {
+		l.late = data
+		return &blob.Error{Op: "putting", Key: key, Kind: blob.Permanent, Err: context.DeadlineExceeded}
+	}
+	if err := l.Store.PutIfAbsent(ctx, key, l.late); err != nil {
+		return err
+	}
+	return l.Store.PutIfAbsent(ctx, key, data)
+}
+
+// TestCommitThatArrivesLate says that a commit which was given up, and which the store carries out after the next try has
+// read the positions, is taken for what it is, and not for that of another process.
+func TestCommitThatArrivesLate(t *testing.T) {
+	ctx := t.Context()
+	dir, err := fsdir.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &lateStore{Store: dir, key: "telemetry/_delta_log/00000000000000000001.json"}
+	l := openBackend(t, b)
+	s, err := l.Stage(ctx, testFlush(t, 0), bess.TableTelemetry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Upload(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	c, err := s.Commit(ctx)
+	if err != nil || !c.Done || c.Version != 1 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	files, err := l.table(bess.TableTelemetry).Files(ctx)
+	if err != nil || len(files) != len(s.files) {
+		t.Fatal(len(files), err)
+	}
+}
+
 func TestMatches(t *testing.T) {
 	ctx := t.Context()
 	l := openLake(t, t.TempDir())
@@ -233,7 +291,6 @@ func TestMatches(t *testing.T) {
 		"absent":  func(s *bess.Scan) { s.Values[3] = bess.Absent },
 		"element": func(s *bess.Scan) { s.Lists[0] = []int32{3300, 3300, 3310} },
 		"extra":   func(s *bess.Scan) { s.Extra[0] = 7 },
-		"ts":      func(s *bess.Scan) { s.TS += 86400e6 },
 		"quality": func(s *bess.Scan) { s.Quality = bess.Good },
 	} {
 		s := testScan(p, "bank1", 2)
@@ -244,6 +301,13 @@ func TestMatches(t *testing.T) {
 	}
 	if _, err := l.Matches(ctx, testScan(p, "bank9", 0)); !errors.Is(err, errNoRow) {
 		t.Error(err)
+	}
+	for _, other := range []int64{1, 86400e6} { // another tick of the name is not searched for
+		s := testScan(p, "bank1", 0)
+		s.TS += other
+		if _, err := l.Matches(ctx, s); !errors.Is(err, errNoRow) {
+			t.Error(err)
+		}
 	}
 }
 
