@@ -7,10 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 
 	"bessd/agent"
+	"bessd/bess"
 	"bessd/bess/maps"
 	"bessd/config"
 	"bessd/ingest"
@@ -50,42 +50,52 @@ func checkParts(f *config.File) error {
 	return nil
 }
 
-// checkMaps loads the register maps of an agent, each once.
+// checkMaps loads the register maps of an agent, each once, and lays them out below their devices.
 func checkMaps(f *config.File) yamlx.Problems {
 	var problems yamlx.Problems
-	seen := map[string]bool{}
+	loaded := map[string]*maps.Map{} // nil = it is no map
 	for i, e := range f.Agent.Endpoints {
 		for j, d := range e.Devices {
-			if d.Map == "" || d.Map == "sunspec" || seen[d.Map] {
+			if d.Map == "" || d.Map == "sunspec" {
 				continue
 			}
-			seen[d.Map] = true
-			var inMap yamlx.Problems
-			err := checkMap(d.Map)
-			if errors.As(err, &inMap) { // they name the map's own lines
-				problems = append(problems, inMap...)
-			} else if err != nil {
-				problems = append(problems, f.Place(fmt.Errorf("endpoints[%d].devices[%d].map: %w", i, j, err), nil)...)
+			at := fmt.Sprintf("endpoints[%d].devices[%d]", i, j)
+			m, seen := loaded[d.Map]
+			if !seen {
+				var err error
+				var inMap yamlx.Problems
+				m, err = loadMap(d.Map)
+				loaded[d.Map] = m
+				if errors.As(err, &inMap) { // they name the map's own lines
+					problems = append(problems, inMap...)
+				} else if err != nil {
+					problems = append(problems, f.Place(fmt.Errorf("%s.map: %w", at, err), nil)...)
+				}
+			}
+			if m == nil || bess.CheckDevice(d.ID) != nil {
+				continue
+			}
+			if _, err := m.Layout(d.ID); err != nil {
+				problems = append(problems, f.Place(fmt.Errorf("%s.id: %s does not fit below it: %w", at, d.Map, err), nil)...)
 			}
 		}
 	}
 	return problems
 }
 
-func checkMap(name string) error {
-	if slices.Contains(maps.BuiltInNames(), name) {
-		return nil
+func loadMap(name string) (*maps.Map, error) {
+	if m, err := maps.BuiltIn(name); m != nil || err != nil {
+		return m, err
 	}
 	if !config.IsPath(name) {
-		return fmt.Errorf("%s is neither sunspec nor a built-in map (%s); for a file write its path, such as maps/%s.yaml",
+		return nil, fmt.Errorf("%s is neither sunspec nor a built-in map (%s); for a file write its path, such as maps/%s.yaml",
 			name, strings.Join(maps.BuiltInNames(), ", "), name)
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return fmt.Errorf("there is no map %s; correct the path (it is relative to the configuration's directory)", name)
+		return nil, fmt.Errorf("there is no map %s; correct the path (it is relative to the configuration's directory)", name)
 	}
-	_, err = maps.Load(name, data)
-	return err
+	return maps.Load(name, data)
 }
 
 // logger makes the logger of a mode and tells the configuration's warnings.

@@ -145,3 +145,33 @@ func checkSeqs(t *testing.T, sink *inbox) {
 		}
 	}
 }
+
+// TestPathsThatDoNotFit has a meter that turns out to be a whole bank behind a converter: what fits is read, and nothing
+// with another path gets into scans or heartbeats.
+func TestPathsThatDoNotFit(t *testing.T) {
+	p := servePlant(t)
+	p.unit(1).sunspec(t, 40000, bankImage()...)
+	sink := &inbox{}
+	d := bankDevice(50 * time.Millisecond)
+	d.ID = "area1/block1/feed1/meter1"
+	_, stop := start(t, testConfig(p.addr, d), newState(), sink)
+	await(t, "a rack", func() bool { return len(sink.of(d.ID+"/rack01")) > 0 })
+	await(t, "ten rows", func() bool { return len(sink.of(d.ID)) > 10 })
+	stop()
+	if sink.err != nil {
+		t.Error(sink.err)
+	}
+	named := 0
+	for _, e := range sink.events {
+		for _, l := range e.LastSeq {
+			named++
+			if err := bess.CheckDevice(l.Device); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no heartbeat names a device")
+	}
+	checkSeqs(t, sink)
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"bessd/agent/sunspec"
 	"bessd/bess"
 )
 
@@ -125,6 +126,9 @@ func (e *Endpoint) validate(path string, roots map[string]string, bad func(path,
 		path := fmt.Sprintf("%s.devices[%d]", path, i)
 		if err := bess.CheckDevice(d.ID); err != nil {
 			bad(path+".id", "%w", err)
+		} else if below := d.below(); bess.CheckDevice(d.ID+below) != nil {
+			bad(path+".id", "%s leaves no room for %s, which SunSpec models put below it: a path has 5 parts and %d bytes at most; shorten it, or set kind if it is something else",
+				d.ID, below[1:], bess.MaxDeviceLen)
 		}
 		if other, dup := roots[d.ID]; dup {
 			bad(path+".id", "%s is also at %s; ids are unique within a site", d.ID, other)
@@ -158,6 +162,26 @@ func (e *Endpoint) validate(path string, roots map[string]string, bad func(path,
 			}
 		}
 	}
+}
+
+// below is the deepest path that SunSpec models usually add to the device, "" if none.
+func (d *Device) below() string {
+	if d.Map != "sunspec" {
+		return "" // the map's own layout is checked with the map
+	}
+	kind, ok := bess.ParseKind(d.Kind)
+	if !ok {
+		kind = sunspec.KindOf(d.ID)
+	}
+	switch kind {
+	case bess.Rack:
+		return "/module01"
+	case bess.PCS:
+		return "/dc1"
+	case bess.KindUnknown, bess.SiteController, bess.Bank:
+		return "/rack01/module01"
+	}
+	return ""
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -38,6 +38,37 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// A root leaves room for what SunSpec puts below it, as far as its kind tells.
+func TestRootsLeaveRoom(t *testing.T) {
+	for _, c := range []struct {
+		d    Device
+		fits bool
+	}{
+		{Device{ID: "area1/block1/bank1"}, true},
+		{Device{ID: "area1/block1/feed1/bank1"}, false},
+		{Device{ID: "area1/block1/feed1/b1"}, false},
+		{Device{ID: "area1/block1/feed1/rack01"}, true},
+		{Device{ID: "area1/block1/bank1/rack01", Kind: "bank"}, false},
+		{Device{ID: "area1/block1/feed1/bank1/rack01"}, false},
+		{Device{ID: "area1/block1/bank1/rack01/module01"}, true},
+		{Device{ID: "area1/block1/feed1/meter1"}, true},
+		{Device{ID: "area1/block1/feed1/pcs1"}, true},
+		{Device{ID: "area1/block1/feed1/row1/pcs1"}, false},
+		{Device{ID: "b" + strings.Repeat("x", 79)}, true},
+		{Device{ID: "b" + strings.Repeat("x", 80)}, false},
+	} {
+		c.d.Unit, c.d.Map, c.d.Every = 1, "sunspec", time.Second
+		cfg := testConfig("10.0.0.5:502", c.d)
+		if err := cfg.Validate(); (err == nil) != c.fits || err != nil && !strings.Contains(err.Error(), "endpoints[0].devices[0].id: "+c.d.ID+" leaves no room for ") {
+			t.Errorf("%s: %v", c.d.ID, err)
+		}
+		cfg.Endpoints[0].Devices[0].Map = "pylontech_powercube_m2"
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("%s with a map of its own: %v", c.d.ID, err)
+		}
+	}
+}
+
 func TestNewNamesWhatIsWrongWithAMap(t *testing.T) {
 	for name, want := range map[string]string{
 		"pylontech_powercub":   "built-in map (pylontech_powercube_m2",

@@ -31,7 +31,7 @@ func (e *endpoint) emit(ctx context.Context, u *unit, d *device) {
 	err := a.put(ctx, Record{Kind: KindScan, Device: s.Device, Epoch: s.Epoch, Seq: s.Seq, TickUS: s.TS, Data: wire.AppendScan(nil, s)})
 	d.id.seq.Store(s.Seq) // after Put: a heartbeat never names a seq that comes behind it
 	if err != nil {
-		a.lose(bess.DroppedRange{Device: s.Device, Epoch: s.Epoch, FirstSeq: s.Seq, LastSeq: s.Seq, Reason: "spool_damaged"}, err)
+		a.lose(bess.DroppedRange{Device: s.Device, Epoch: s.Epoch, FirstSeq: s.Seq, LastSeq: s.Seq, Reason: "not_taken"}, err)
 		return
 	}
 	a.scans.Add(1)

@@ -91,7 +91,7 @@ func (u *unit) periods(wanted [maps.NumTiers]time.Duration) {
 
 // adopt takes a layout over. The devices that stay keep their seq.
 func (u *unit) adopt(l *maps.Layout, limit int, a *Agent) {
-	l = orient(a.mine(l, u.cfg.ID), u.cfg.Set["current_sign"])
+	l = orient(u.named(a.mine(l, u.cfg.ID)), u.cfg.Set["current_sign"])
 	u.periods(l.Periods)
 	u.blocks = cut(l.Points, limit)
 	n := len(u.blocks)
@@ -124,6 +124,21 @@ func (u *unit) adopt(l *maps.Layout, limit int, a *Agent) {
 	}
 	u.known = true
 	u.deviceCount.Store(int64(len(u.devices)))
+}
+
+// named leaves out the devices whose paths are none: nobody behind the agent would take their rows. What lies below such
+// a device has no path either.
+func (u *unit) named(l *maps.Layout) *maps.Layout {
+	out := *l
+	out.Devices = nil
+	for _, d := range l.Devices {
+		if err := bess.CheckDevice(d.Path); err != nil {
+			u.log.Error("a device is not read because its path does not fit; shorten the unit's id", "path", d.Path, "err", err)
+			continue
+		}
+		out.Devices = append(out.Devices, d)
+	}
+	return &out
 }
 
 // orient turns signed columns of a device that counts charge as positive.

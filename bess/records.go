@@ -79,7 +79,7 @@ type DroppedRange struct {
 	Epoch    int64
 	FirstSeq int64
 	LastSeq  int64
-	Reason   string // spool_bytes, spool_age, spool_damaged, message_too_large
+	Reason   string // spool_bytes, spool_age, spool_damaged, message_too_large, memory (full), not_taken (at a stop)
 }
 
 // DeadLetter is a message that could not become a row.
