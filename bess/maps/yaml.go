@@ -177,7 +177,7 @@ func (d *decimalText) UnmarshalText(b []byte) error {
 // Load reads and checks a map; file names it in messages. The error lists all problems with file and line.
 func Load(file string, data []byte) (*Map, error) {
 	m := &Map{}
-	doc, err := yamlx.Decode(file, data, &m.file, yamlx.Options{})
+	doc, err := yamlx.Decode(file, data, &m.file, yamlx.Options{Unknown: unknownKey})
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +208,22 @@ func (m *Map) Layout(root string) (*Layout, error) {
 		}
 	}
 	return l, nil
+}
+
+// unknownKey names the key for words that people try first.
+func unknownKey(path, key string) string {
+	meant := map[string]string{"map": "id", "name": "id", "model": "title", "license": "licence", "registers": "points", "devices": "repeats", "byte_order": "word_order"}
+	switch last := path[strings.LastIndexByte(path, '.')+1:]; {
+	case strings.HasPrefix(last, "points["):
+		meant = map[string]string{"id": "name", "register": "address", "reg": "address", "addr": "address", "data_type": "type", "factor": "scale", "point": "column",
+			"byte_order": "word_order"}
+	case path != "":
+		return ""
+	}
+	if m := meant[key]; m != "" {
+		return "unknown key; did you mean " + m + "?"
+	}
+	return ""
 }
 
 // types of registers as maps write them.
