@@ -237,10 +237,10 @@ func (l *Lake) Matches(ctx context.Context, sc *bess.Scan) (bool, error) {
 		}
 	}
 	found, same := false, true
-	_ = date(sc.TS)
-	err := l.table(bess.TableTelemetry).Scan(ctx, store.Scan{Columns: names, Where: []store.Equal{
+	day := date(sc.TS)
+	err := l.table(bess.TableTelemetry).Scan(ctx, store.Scan{Columns: names, Where: []store.Equal{{Column: "ts", Value: sc.TS},
 		{Column: "site", Value: sc.Site}, {Column: "device", Value: sc.Device}, {Column: "epoch", Value: sc.Epoch}, {Column: "seq", Value: sc.Seq}},
-		}, func(b store.Batch) error {
+		Keep: func(f delta.File, _ delta.Stats) bool { return f.Partition == day }}, func(b store.Batch) error {
 		var v columns.Vector
 		for _, row := range b.Rows {
 			found = true
