@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -137,9 +138,48 @@ func TestReferenceIsValid(t *testing.T) {
 		if d := cmp.Diff(string(want), out); d != "" {
 			t.Errorf("%s is out of date, run go test . -update\n%s", committed, d)
 		}
+		if code, out, errs := bessd(t, "config", "check", committed); code != exitFine || !strings.Contains(out, ": fine ("+mode+")") || errs != "" {
+			t.Errorf("a copy of %s is no configuration: exit %d\n%s%s", committed, code, out, errs)
+		}
 	}
 	if code, _, _ := bessd(t, "config", "reference", "toaster"); code != exitUsage {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// The sections that the reference has as comments are right, too: only what nobody can know is missing from them.
+func TestReferenceWithItsComments(t *testing.T) {
+	for mode, sections := range map[string]int{"agent": 2, "central": 3} {
+		text, err := os.ReadFile(filepath.Join("docs", "manual", "reference-"+mode+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		lines := strings.SplitAfter(string(text), "\n")
+		opener := regexp.MustCompile(`^ *# (tls|sasl|create_topic):\n$`)
+		for i := 0; i < len(lines); i++ {
+			if !opener.MatchString(lines[i]) {
+				continue
+			}
+			found++
+			margin := strings.Index(lines[i], "# ")
+			mark := strings.Repeat(" ", margin) + "# "
+			lines[i] = lines[i][:margin] + lines[i][margin+2:]
+			for ; strings.HasPrefix(lines[i+1], mark+"  "); i++ {
+				lines[i+1] = lines[i+1][:margin] + lines[i+1][margin+2:]
+			}
+		}
+		if found != sections {
+			t.Errorf("%s: %d sections as comments, want %d", mode, found, sections)
+		}
+		_, _, errs := bessd(t, "config", "check", writeFile(t, mode+".yaml", strings.Join(lines, "")))
+		var about []string
+		for line := range strings.Lines(errs) {
+			about = append(about, regexp.MustCompile(`: ([a-z_.]+): `).FindStringSubmatch(line)[1])
+		}
+		if d := cmp.Diff([]string{"kafka.sasl.username"}, about); d != "" {
+			t.Errorf("%s: %s\n%s", mode, d, errs)
+		}
 	}
 }
 

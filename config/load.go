@@ -226,34 +226,3 @@ func (f *File) Print() ([]byte, error) {
 	}
 	return yamlx.Encode(*f.Sim, false)
 }
-
-// Reference writes every key of a mode with its default and what it means.
-func Reference(mode Mode) ([]byte, error) {
-	ep, dev, site := Endpoint{Address: "10.0.0.5:502"}, Device{ID: "bank1"}, SimSite{}
-	ep.SetDefaults()
-	dev.SetDefaults()
-	site.SetDefaults()
-	ep.Devices, site.ID = []Device{dev}, "alfa"
-	sasl, s3 := SASL{}, S3{}
-	sasl.SetDefaults()
-	s3.SetDefaults()
-	switch mode {
-	case ModeAgent:
-		v := DefaultAgent()
-		v.Site, v.DataDir, v.Endpoints = "alfa", "/var/lib/bessd", []Endpoint{ep}
-		v.Kafka.Brokers, v.Kafka.TLS, v.Kafka.SASL = []string{"kafka-1:9092"}, &TLS{}, &sasl
-		return yamlx.Encode(v, true)
-	case ModeCentral:
-		v := DefaultCentral()
-		v.CreateTopic = &CreateTopic{}
-		v.CreateTopic.SetDefaults()
-		v.DataDir, v.Store = "/var/lib/bessd", Store{URL: "s3://bucket/prefix", S3: &s3}
-		v.Kafka.Brokers, v.Kafka.TLS, v.Kafka.SASL = []string{"kafka-1:9092"}, &TLS{}, &sasl
-		return yamlx.Encode(v, true)
-	case ModeSim:
-		v := DefaultSim()
-		v.Sites = []SimSite{site}
-		return yamlx.Encode(v, true)
-	}
-	return nil, fmt.Errorf("mode %q; want agent, central or sim", mode)
-}
