@@ -229,7 +229,7 @@ func fenced(err error) bool {
 
 func (a *Archive) newIntake(d *dedup) *intake {
 	return &intake{
-		log: a.log, dec: wire.NewDecoder(), dedup: d, lookup: a.lookup, limit: limiter{perSecond: a.cfg.LookupRate, burst: 10 * a.cfg.LookupRate},
+		log: a.log, dec: wire.NewDecoder(), dedup: d, lookup: a.lookup, budget: budget{share: a.cfg.LookupShare},
 		derivers: map[*bess.Plan]*bess.Deriver{}, seed: maphash.MakeSeed(), logged: map[string]time.Time{}, stats: a.stats,
 	}
 }

@@ -19,7 +19,8 @@ type Config struct {
 
 	Idle        time.Duration // an agent's run that was idle for so long leaves memory
 	Window      int           // payload hashes kept per sequence, to tell a repetition from a conflict
-	LookupRate  float64       // comparisons with stored rows per second
+	LookupShare float64       // of the time that may go into comparisons with stored rows: 0 = none are made, 1 = all of it
+	MemoryBytes int64         // of the agents' runs that are remembered; more only while they are all at work
 	Grace       time.Duration // how long a stop may take to commit what is there
 	CommitLimit time.Duration // time limit of one try of staging, uploading or committing a table
 }
@@ -28,7 +29,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		FlushBytes: 64 << 20, FlushRows: 1 << 20, FlushAge: time.Minute,
-		Idle: 7 * 24 * time.Hour, Window: 32, LookupRate: 10,
+		Idle: 7 * 24 * time.Hour, Window: 32, LookupShare: 0.05, MemoryBytes: 256 << 20,
 		Grace: 30 * time.Second, CommitLimit: 2 * time.Minute,
 	}
 }
@@ -48,7 +49,8 @@ func (c Config) Validate() error {
 	bad(c.FlushAge >= 10*time.Millisecond, "flush age: %s, want 10ms or more", c.FlushAge)
 	bad(c.Idle >= time.Hour, "idle: %s, want 1h or more", c.Idle)
 	bad(c.Window >= 0 && c.Window <= 1<<16, "window: %d, want 0 to 65536", c.Window)
-	bad(c.LookupRate >= 0, "lookup rate: %g, want 0 or more", c.LookupRate)
+	bad(c.LookupShare >= 0 && c.LookupShare <= 1, "lookup share: %g, want 0 to 1", c.LookupShare)
+	bad(c.MemoryBytes > 0, "memory bytes: %d, want 1 or more", c.MemoryBytes)
 	bad(c.Grace > 0, "grace: %s, want more than 0", c.Grace)
 	bad(c.CommitLimit > 0, "commit limit: %s, want more than 0", c.CommitLimit)
 	return errors.Join(errs...)

@@ -42,7 +42,7 @@ type intake struct {
 	dec      *wire.Decoder
 	dedup    *dedup
 	lookup   RowLookup // may be nil
-	limit    limiter
+	budget   budget    // of the lookups
 	derivers map[*bess.Plan]*bess.Deriver
 	derived  bess.Scan
 	seed     maphash.Seed
@@ -90,7 +90,7 @@ func (in *intake) scan(ctx context.Context, s *section, sp *span, m *Message, sc
 	t := s.count(k, sp.Partition, st)
 	v := st.add(sc.Seq, in.hash(m), in.dedup.window)
 	if v == unchecked {
-		v = in.compareStored(ctx, sc, now)
+		v = in.compareStored(ctx, sc)
 	}
 	if v != fresh {
 		in.again(s, sp, m, t, v, k, sc.Device, sc.Seq, now)
@@ -126,12 +126,20 @@ func (in *intake) again(s *section, sp *span, m *Message, t *tally, v verdict, k
 	in.stats.duplicates.Add(1)
 }
 
-// compareStored asks the lake about a duplicate whose payload is no longer remembered, as long as the rate allows it.
-func (in *intake) compareStored(ctx context.Context, sc *bess.Scan, now time.Time) verdict {
-	if in.lookup == nil || !in.limit.take(now) {
+// lookupLimit is how long one comparison with the lake may take.
+const lookupLimit = 2 * time.Second
+
+// compareStored asks the lake about a duplicate whose payload is no longer remembered, as long as the budget allows it:
+// the lake may be slow, and nothing else is taken in meanwhile.
+func (in *intake) compareStored(ctx context.Context, sc *bess.Scan) verdict {
+	began := time.Now()
+	if in.lookup == nil || !in.budget.ready(began) {
 		return unchecked
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
 	same, err := in.lookup.Matches(ctx, sc)
+	in.budget.spend(time.Since(began))
 	switch {
 	case err != nil:
 		in.log.Debug("a repeated scan could not be compared with the stored one", "site", sc.Site, "device", sc.Device, "seq", sc.Seq, "err", err)
@@ -244,23 +252,22 @@ func lateS(ts, recordUS int64) int64 {
 	return (recordUS - ts) / 1e6
 }
 
-// limiter is a token bucket.
-type limiter struct {
-	perSecond, burst float64
-	tokens           float64
-	at               time.Time
+// budget lets something take a share of the time, and lookupLimit at once. What took longer than there was is paid back
+// by waiting.
+type budget struct {
+	share float64
+	left  time.Duration
+	at    time.Time
 }
 
-func (l *limiter) take(now time.Time) bool {
-	if l.at.IsZero() {
-		l.tokens = l.burst
+func (b *budget) ready(now time.Time) bool {
+	if b.at.IsZero() {
+		b.left = lookupLimit
 	} else {
-		l.tokens = min(l.burst, l.tokens+now.Sub(l.at).Seconds()*l.perSecond)
+		b.left = min(lookupLimit, b.left+time.Duration(float64(now.Sub(b.at))*b.share))
 	}
-	l.at = now
-	if l.tokens < 1 {
-		return false
-	}
-	l.tokens--
-	return true
+	b.at = now
+	return b.share > 0 && b.left > 0
 }
+
+func (b *budget) spend(d time.Duration) { b.left -= d }

@@ -57,7 +57,7 @@ type Ledger interface {
 	Rows(ctx context.Context, q bess.LedgerQuery, fn func(*bess.LedgerRow) error) error
 }
 
-// RowLookup compares with what the lake holds. It may be slow: calls are rate-limited.
+// RowLookup compares with what the lake holds. It may be slow: calls have a time limit and a small share of the time.
 type RowLookup interface {
 	// Matches reports whether telemetry holds this scan (site, device, epoch, seq) with the same content. A row that is
 	// not there is an error.

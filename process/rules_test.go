@@ -47,12 +47,16 @@ func TestWhatBecomesADeadLetter(t *testing.T) {
 	}
 }
 
-type lookupFunc func(*bess.Scan) (bool, error)
+type lookupFunc func(context.Context, *bess.Scan) (bool, error)
 
-func (f lookupFunc) Matches(_ context.Context, s *bess.Scan) (bool, error) { return f(s) }
+func (f lookupFunc) Matches(ctx context.Context, s *bess.Scan) (bool, error) { return f(ctx, s) }
 
 // TestOldRepetitionsAreComparedWithTheLake repeats scans that are no longer remembered.
 func TestOldRepetitionsAreComparedWithTheLake(t *testing.T) {
+	synctest.Test(t, checkOldRepetitionsAreComparedWithTheLake)
+}
+
+func checkOldRepetitionsAreComparedWithTheLake(t *testing.T) {
 	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
 	first := []*bess.Scan{f.scan("alfa", "bank1", testEpoch, 0), f.scan("alfa", "bank1", testEpoch, 1), f.scan("alfa", "bank1", testEpoch, 2)}
 	for _, s := range first {
@@ -64,17 +68,52 @@ func TestOldRepetitionsAreComparedWithTheLake(t *testing.T) {
 	src.put(0, testT0, f.encode(first[0]))
 	src.put(0, testT0, f.encode(changed))
 	src.put(0, testT0, f.encode(first[2]))
-	cfg := testConfig(0)
-	cfg.LookupRate = 0.2 // a burst of two, then one in 5 s
 	asked := 0
-	st, _ := drain(t, cfg, src, lake, lookupFunc(func(s *bess.Scan) (bool, error) {
+	st, _ := drain(t, testConfig(0), src, lake, lookupFunc(func(_ context.Context, s *bess.Scan) (bool, error) {
 		asked++
+		time.Sleep(3 * lookupLimit / 4) // two of them use up what there is
 		return s.Values[0] == first[s.Seq].Values[0], nil
 	}))
 	if asked != 2 || st.Conflicts != 1 || st.Duplicates != 2 || st.Unchecked != 1 {
 		t.Fatalf("asked %d times, %+v", asked, st)
 	}
 	expect(t, lake, f, first)
+}
+
+// TestSlowLookupsDoNotHoldUp repeats a long run, as a replayed topic does, with a lake that is slow, and with one that
+// does not answer.
+func TestSlowLookupsDoNotHoldUp(t *testing.T) {
+	slow := func(context.Context, *bess.Scan) (bool, error) {
+		time.Sleep(500 * time.Millisecond)
+		return true, nil
+	}
+	dead := func(ctx context.Context, _ *bess.Scan) (bool, error) {
+		<-ctx.Done()
+		return false, ctx.Err()
+	}
+	for name, lookup := range map[string]lookupFunc{"slow": slow, "dead": dead} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { checkSlowLookups(t, lookup) })
+		})
+	}
+}
+
+func checkSlowLookups(t *testing.T, lookup lookupFunc) {
+	f, src, lake := newFleet(t), newFakeLog(), newFakeLake()
+	const n = 2000
+	for range 2 {
+		for seq := range int64(n) {
+			src.put(0, testT0, f.encode(f.scan("alfa", "bank1", testEpoch, seq)))
+		}
+		began := time.Now()
+		st, _ := drain(t, testConfig(0), src, lake, lookup)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Fatalf("%s", took)
+		}
+		if st.Scans == 0 && (st.Duplicates != n || st.Conflicts != 0) {
+			t.Fatalf("%+v", st)
+		}
+	}
 }
 
 // TestClone runs a cloned gateway beside the first: both are stored, the pair is named once. A restart is no pair.
