@@ -91,7 +91,6 @@ func (a *Archive) serve(ctx context.Context, readers []*reader, in *intake, gaps
 	f := &filler{a: a, in: in, cur: newSection(), gaps: gaps, timer: time.NewTimer(time.Hour)}
 	defer f.timer.Stop()
 	var flushing *section
-	evicted := time.Now()
 	finish := func(err error) error {
 		if err != nil {
 			return err
@@ -99,10 +98,7 @@ func (a *Archive) serve(ctx context.Context, readers []*reader, in *intake, gaps
 		flushing.settle()
 		flushing.reset()
 		f.spare, flushing = flushing, nil
-		if now := time.Now(); now.Sub(evicted) > time.Hour {
-			in.dedup.evict(now)
-			evicted = now
-		}
+		in.dedup.evict(time.Now())
 		return nil
 	}
 	for {

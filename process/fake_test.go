@@ -205,7 +205,7 @@ func (s *fakeStaged) Commit(context.Context) (bess.Commit, error) {
 	case bess.TableTelemetry:
 		l.rows = append(l.rows, rowsOf(s.f.Scans)...)
 	case bess.TableRollup1mParts:
-		l.parts = append(l.parts, s.f.Rollups...)
+		l.parts = append(l.parts, allParts(s.f.Rollups)...)
 	case bess.TableDevices:
 		l.devices = append(l.devices, s.f.Devices...)
 	case bess.TableAgentEvents:
@@ -235,6 +235,14 @@ func (l *fakeLake) Rows(_ context.Context, q bess.LedgerQuery, fn func(*bess.Led
 		}
 	}
 	return nil
+}
+
+// allParts makes the parts of all days.
+func allParts(days []bess.RollupDay) (out []bess.RollupPart) {
+	for _, d := range days {
+		out = d.Append(out, 0, d.Rows())
+	}
+	return out
 }
 
 // rowsOf names the rows of a section with some of their content.

@@ -62,10 +62,10 @@ func (a *Archive) recover(ctx context.Context) ([]*reader, *intake, []bess.Offse
 	}
 	marks := map[int]markAt{}
 	var d *dedup
-	err := a.retry(ctx, "loading the ledger", func(ctx context.Context) (err error) {
+	err := a.retry(ctx, "loading the ledger", func(ctx context.Context) error {
 		clear(marks)
-		d, err = loadDedup(ctx, a.ledger, a.cfg.Idle, a.cfg.Window, a.twins, time.Now(), func(r *bess.LedgerRow) { keepMark(marks, r) })
-		return err
+		d = newDedup(a.cfg, a.ledger, a.twins)
+		return d.load(ctx, time.Now(), func(r *bess.LedgerRow) { keepMark(marks, r) })
 	})
 	if err != nil {
 		return nil, nil, nil, err

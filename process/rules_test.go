@@ -332,7 +332,7 @@ func TestIdleRunsComeBackFromTheLedger(t *testing.T) {
 	if st.Duplicates != 10 || st.Scans != 0 {
 		t.Fatalf("%+v", st)
 	}
-	if lake.lookups != 3 { // the load, the position of an idle partition, one for the run and its two devices
+	if lake.lookups != 7+1+1 { // the load by days, the position of an idle partition, one for the run and its two devices
 		t.Fatalf("%d reads of the ledger", lake.lookups)
 	}
 	expect(t, lake, f, want)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func mustPlan(t testing.TB, p bess.Plan) *bess.Plan {
 	return q
 }
 
-// testPlans are two descriptions of one device that differ in resolution and period.
+// testPlans are two descriptions of one device that differ in resolution and period, the last one absurdly.
 func testPlans(t testing.TB) []*bess.Plan {
 	mk := func(version string, every time.Duration, dec int8) *bess.Plan {
 		return mustPlan(t, bess.Plan{Map: version, Periods: []time.Duration{every, 10 * time.Second}, Columns: []bess.Column{
@@ -36,7 +37,7 @@ func testPlans(t testing.TB) []*bess.Plan {
 			{Num: 9999}, // not in this build's vocabulary
 		}, Texts: []bess.Column{{Num: bess.NumCellVoltageMinAt, Tier: 1}, {Num: bess.NumCellVoltageMaxAt, Tier: 1}}})
 	}
-	return []*bess.Plan{mk("a@1", time.Second, 0), mk("a@2", 200*time.Millisecond, 1)}
+	return []*bess.Plan{mk("a@1", time.Second, 0), mk("a@2", 200*time.Millisecond, 1), mk("a@3", math.MaxInt64/time.Minute*time.Minute, bess.MaxDecimals-3)}
 }
 
 const t0 = 1767225590_000000 // ten seconds before a midnight, so that tests cross a day
@@ -56,7 +57,7 @@ func genScans(t *rapid.T, plans []*bess.Plan) []*bess.Scan {
 			s.Values[c] = rapid.Int64Range(-5, 5).Draw(t, "value")
 			switch c {
 			case 0:
-				s.Values[c] = rapid.SampledFrom([]int64{-3, -1, 0, 2, 7, 1 << 40, math.MaxInt64 / 100, -math.MaxInt64 / 100}).Draw(t, "power")
+				s.Values[c] = rapid.SampledFrom([]int64{-3, -1, 0, 2, 7, 1 << 40, math.MaxInt64, -math.MaxInt64}).Draw(t, "power")
 			case 3:
 				s.Values[c] = rapid.Int64Range(0, 30).Draw(t, "state")
 			case 5:
@@ -79,15 +80,24 @@ func sectionOf(scans []*bess.Scan) *bess.Section {
 	return s
 }
 
+// partsOf makes all parts.
+func partsOf(s *bess.Section) []bess.RollupPart {
+	var out []bess.RollupPart
+	for _, d := range Of(s) {
+		out = d.Append(out, 0, d.Rows())
+	}
+	return out
+}
+
 // TestOrderDoesNotShow says that the parts are a function of the set of scans, to the bit.
 func TestOrderDoesNotShow(t *testing.T) {
 	plans := testPlans(t)
 	rapid.Check(t, func(t *rapid.T) {
 		scans := genScans(t, plans)
-		want := MergeAll(Of(sectionOf(scans)))
+		want := MergeAll(partsOf(sectionOf(scans)))
 		shuffled := slices.Clone(scans)
 		rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		if d := cmp.Diff(want, MergeAll(Of(sectionOf(shuffled)))); d != "" {
+		if d := cmp.Diff(want, MergeAll(partsOf(sectionOf(shuffled)))); d != "" {
 			t.Fatal(d)
 		}
 	})
@@ -107,7 +117,7 @@ func TestSplitsMergeToTheSame(t *testing.T) {
 				s.Values[0] = 41
 			}
 		}
-		want := MergeAll(Of(sectionOf(scans)))
+		want := MergeAll(partsOf(sectionOf(scans)))
 		piles := make([][]*bess.Scan, rapid.IntRange(1, 5).Draw(t, "flushes"))
 		for _, s := range scans {
 			i := rapid.IntRange(0, len(piles)-1).Draw(t, "flush")
@@ -115,7 +125,7 @@ func TestSplitsMergeToTheSame(t *testing.T) {
 		}
 		var parts []bess.RollupPart
 		for _, p := range piles {
-			parts = append(parts, Of(sectionOf(p))...)
+			parts = append(parts, partsOf(sectionOf(p))...)
 		}
 		got := MergeAll(parts)
 		if d := cmp.Diff(want, got, near); d != "" {
@@ -169,7 +179,7 @@ func TestFiguresMatchADifferentComputation(t *testing.T) {
 				part.Add(part, new(big.Rat).Mul(x, p))
 			}
 		}
-		got := Of(sectionOf(scans))
+		got := partsOf(sectionOf(scans))
 		if len(got) != len(want) {
 			t.Fatalf("%d parts, want %d", len(got), len(want))
 		}
@@ -189,11 +199,83 @@ func TestFiguresMatchADifferentComputation(t *testing.T) {
 			for _, s := range p.States {
 				spent += s.Seconds
 			}
-			if p.Point == "operating_state" && math.Abs(spent-p.WeightS) > 1e-9 {
+			if p.Point == "operating_state" && math.Abs(spent-p.WeightS) > 1e-12*p.WeightS {
 				t.Fatalf("%v seconds in states of %v", spent, p.WeightS)
 			}
 		}
 	})
+}
+
+// backlog is a section of one tick a minute, as an outage or a slow site brings them: of each value comes a part.
+func backlog(t testing.TB, rows int) *bess.Section {
+	var cols []bess.Column
+	for _, p := range bess.Points() {
+		if p.Type == bess.Double && len(cols) < 40 {
+			cols = append(cols, bess.Column{Num: p.Num, Decimals: p.Decimals})
+		}
+	}
+	plan := mustPlan(t, bess.Plan{Map: "slow@1", Periods: []time.Duration{time.Minute}, Columns: cols})
+	sec := bess.NewSection()
+	s := &bess.Scan{Site: "alfa", Kind: bess.Bank, Quality: bess.Good}
+	for i := range rows {
+		s.Reset(plan)
+		s.Device = []string{"bank1", "bank2"}[i%2]
+		s.Epoch, s.Seq, s.TS = int64(i/2%3/2), int64(i), t0+int64(i/3)*60e6 // some minutes have both epochs
+		for c := range s.Values {
+			s.Values[c] = int64(i*7+c*131) % 5000
+		}
+		sec.Append(s, 0)
+	}
+	return sec
+}
+
+// TestPartsAreNotAllInMemory says that what a flush holds for its parts is small against its scans, however many parts
+// they give.
+func TestPartsAreNotAllInMemory(t *testing.T) {
+	sec := backlog(t, 20_000)
+	Of(sec) // puts rows in order, once
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	days := Of(sec)
+	parts := 0
+	var made []bess.RollupPart
+	for _, d := range days {
+		parts += d.Rows()
+		for from := 0; from < d.Rows(); from += 1000 {
+			made = d.Append(made[:0], from, min(from+1000, d.Rows()))
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if parts < 600_000 {
+		t.Fatalf("%d parts of %d values", parts, sec.Values())
+	}
+	// Of each range its rows are listed anew; what is alive at a time is one range.
+	if got := after.HeapAlloc; int64(got) > int64(before.HeapAlloc)+8*sec.Bytes() {
+		t.Errorf("the heap grew from %d to %d for %d parts of a section of %d bytes", before.HeapAlloc, got, parts, sec.Bytes())
+	}
+	runtime.KeepAlive(days)
+}
+
+// TestAnyRange says that a range of parts is the same whatever was asked before.
+func TestAnyRange(t *testing.T) {
+	days := Of(backlog(t, 600))
+	for _, d := range days {
+		all := d.Append(nil, 0, d.Rows())
+		if len(all) != d.Rows() || !slices.IsSortedFunc(all, compareKeys) {
+			t.Fatalf("%s: %d parts of %d, or not in order", d.Date(), len(all), d.Rows())
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 300 {
+			from := rng.IntN(d.Rows() + 1)
+			to := from + rng.IntN(min(d.Rows()-from, 3000)+1)
+			if diff := cmp.Diff(all[from:to], d.Append([]bess.RollupPart{}, from, to)); diff != "" {
+				t.Fatalf("%s [%d, %d): %s", d.Date(), from, to, diff)
+			}
+		}
+	}
+	if len(days) != 2 {
+		t.Errorf("%d days", len(days))
+	}
 }
 
 func TestOneMinute(t *testing.T) {
@@ -207,7 +289,7 @@ func TestOneMinute(t *testing.T) {
 	}
 	bad := row(3, 999, 1, 0, 0, "")
 	bad.Quality = bess.Stale
-	got := Of(sectionOf([]*bess.Scan{
+	got := partsOf(sectionOf([]*bess.Scan{
 		row(0, 100, 3300, 5, 1, "cell004"), row(1, -40, 3290, 5, 0, "cell002"), row(2, bess.Absent, 3290, 99, 3, "cell001"), bad,
 	}))
 	at := func(s int64) int64 { return 1767225600_000000 + s*1e6 }
@@ -252,7 +334,7 @@ func BenchmarkOf(b *testing.B) {
 	}
 	b.ResetTimer()
 	for b.Loop() {
-		Of(sec)
+		partsOf(sec)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(sec.Values()), "ns/value")
 }
