@@ -40,11 +40,21 @@ type Flush struct {
 	Ranges []OffsetRange // one per partition, ascending partition
 
 	Scans       *Section
-	Rollups     []RollupPart
+	Rollups     []RollupDay // ascending date
 	Devices     []DeviceRecord
 	Events      []AgentEvent
 	DeadLetters []DeadLetter
 	Ledger      []LedgerRow
+}
+
+// RollupDay gives the rollup parts of one UTC date, sorted by site, device, point, minute and epoch. They are made when
+// they are asked for: at one value a minute, as in a backlog, all of them take fifty times the memory of their scans.
+// Asking in ascending order is cheap. It is safe for concurrent use.
+type RollupDay interface {
+	Date() string // as 2026-11-25
+	Rows() int    // number of parts
+	// Append appends the parts [from, to) to dst; they are the caller's.
+	Append(dst []RollupPart, from, to int) []RollupPart
 }
 
 // Rows counts the rows that the flush has for a table.
@@ -56,7 +66,11 @@ func (f *Flush) Rows(t Table) int {
 		}
 		return f.Scans.Rows()
 	case TableRollup1mParts:
-		return len(f.Rollups)
+		n := 0
+		for _, d := range f.Rollups {
+			n += d.Rows()
+		}
+		return n
 	case TableDevices:
 		return len(f.Devices)
 	case TableAgentEvents:

@@ -110,7 +110,7 @@ func (l *Lake) Stage(ctx context.Context, f *bess.Flush, t bess.Table) (*Staged,
 		days = telemetryDays(l.telemetry, f.Scans)
 		s.values = int64(f.Scans.Values())
 	case bess.TableRollup1mParts:
-		days = byDate(f.Rollups, l.rollup, func(r *part) int64 { return r.MinuteTS })
+		days = rollupDays(l.rollup, f.Rollups)
 	case bess.TableDevices:
 		days = byDate(f.Devices, l.devices, func(r *device) int64 { return r.TS })
 	case bess.TableAgentEvents:

@@ -1,6 +1,11 @@
 package tables
 
-import "bessd/bess"
+import (
+	"fmt"
+
+	"bessd/bess"
+	"bessd/bess/columns"
+)
 
 type part = bess.RollupPart
 
@@ -40,4 +45,43 @@ func rollupLayout() layout[part] {
 		nullText("at_min", "where the lowest value sat, path below the device", func(p *part) string { return p.AtMin }),
 		nullText("at_max", "where the highest value sat, path below the device", func(p *part) string { return p.AtMax }),
 	}
+}
+
+// rollupDay is a source over the parts of a date. It holds those of one range at a time.
+type rollupDay struct {
+	layout   layout[part]
+	day      bess.RollupDay
+	from, to int // the range
+	parts    []part
+}
+
+// Rows implements columns.Source.
+func (s *rollupDay) Rows() int { return s.day.Rows() }
+
+// Column implements columns.Source.
+func (s *rollupDay) Column(col, from, to int, v *columns.Vector) error {
+	if col < 0 || col >= len(s.layout) || from < 0 || from > to || to > s.Rows() {
+		return fmt.Errorf("rows [%d, %d) of column %d asked of %d rows and %d columns", from, to, col, s.Rows(), len(s.layout))
+	}
+	if from < s.from || to > s.to {
+		s.parts = s.day.Append(s.parts[:0], from, to)
+		s.from, s.to = from, from+len(s.parts)
+		if s.to != to {
+			return fmt.Errorf("%d rollup parts came of those from %d to %d", len(s.parts), from, to)
+		}
+	}
+	put := s.layout[col].put
+	for i := range to - from {
+		put(v, &s.parts[from-s.from+i])
+	}
+	return nil
+}
+
+// rollupDays gives a source per date.
+func rollupDays(l layout[part], days []bess.RollupDay) []dated {
+	var out []dated
+	for _, d := range days {
+		out = append(out, dated{d.Date(), &rollupDay{layout: l, day: d}})
+	}
+	return out
 }

@@ -67,6 +67,18 @@ func testScan(p *bess.Plan, device string, seq int64) *bess.Scan {
 	return s
 }
 
+// fixedDay has its parts at hand.
+type fixedDay struct {
+	date  string
+	parts []bess.RollupPart
+}
+
+func (d fixedDay) Date() string { return d.date }
+func (d fixedDay) Rows() int    { return len(d.parts) }
+func (d fixedDay) Append(dst []bess.RollupPart, from, to int) []bess.RollupPart {
+	return append(dst, d.parts[from:to]...)
+}
+
 func testFlush(t testing.TB, from int64) *bess.Flush {
 	p := testPlan(t)
 	sec := bess.NewSection()
@@ -78,9 +90,9 @@ func testFlush(t testing.TB, from int64) *bess.Flush {
 	ranges := []bess.SeqRange{{First: from, Last: from + 3}}
 	return &bess.Flush{
 		Topic: "t", Ranges: []bess.OffsetRange{{Partition: 0, From: from * 10, To: from*10 + 40}, {Partition: 5, Generation: 2, From: from, To: from + 4}},
-		Scans: sec, Rollups: []bess.RollupPart{
-			{Site: "alfa", Device: "bank1", Kind: bess.Rack, Epoch: 77, Point: "voltage_v", MinuteTS: t0 - 58e6, N: 2, Sum: 3, Min: 1, Max: 2, FirstTS: t0, LastTS: t0 + 1e6, WeightS: 2, Has: bess.HasSum},
-			{Site: "alfa", Device: "bank1", Kind: bess.Rack, Epoch: 77, Point: "operating_state", MinuteTS: t0 + 2e6, N: 1, WeightS: 1, States: []bess.StateSeconds{{State: "running", Seconds: 1}}, Has: bess.HasStates}},
+		Scans: sec, Rollups: []bess.RollupDay{fixedDay{"2025-12-31", []bess.RollupPart{
+			{Site: "alfa", Device: "bank1", Kind: bess.Rack, Epoch: 77, Point: "voltage_v", MinuteTS: t0 - 58e6, N: 2, Sum: 3, Min: 1, Max: 2, FirstTS: t0, LastTS: t0 + 1e6, WeightS: 2, Has: bess.HasSum}}}, fixedDay{"2026-01-01", []bess.RollupPart{
+			{Site: "alfa", Device: "bank1", Kind: bess.Rack, Epoch: 77, Point: "operating_state", MinuteTS: t0 + 2e6, N: 1, WeightS: 1, States: []bess.StateSeconds{{State: "running", Seconds: 1}}, Has: bess.HasStates}}}},
 		Devices: []bess.DeviceRecord{{Site: "alfa", Device: "bank1", Kind: bess.Bank, Epoch: 77, Rec: from, TS: t0, Cause: "start", Plan: p,
 			Identity: map[string]string{"manufacturer": "acme", "color": "red"}, Nameplate: map[string]float64{"energy_rated_wh": 5000, "odd": 1}}},
 		Events: []bess.AgentEvent{{Site: "alfa", Epoch: 77, Rec: from + 1, TS: t0, Kind: bess.EventDropped, LastSeq: []bess.DeviceSeq{{Device: "bank1", Seq: 9}},
