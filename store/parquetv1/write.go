@@ -115,6 +115,10 @@ type fileWriter struct {
 	nulls []parquet.Value // all null, never changed
 }
 
+// pageBytes is the size of a column's page buffer, which parquet-go reserves at once for every column with a dictionary: no
+// more than the rows can fill. 256 bytes per row leave room for the levels and indexes of a module's list of cells.
+func pageBytes(rows int) int { return min(4<<20, max(16<<10, 256*rows)) }
+
 // open builds the file's schema. An Int64 column's encoding is chosen by its
 // first rows.
 func (f *fileWriter) open(w io.Writer, src columns.Source) error {
@@ -142,7 +146,7 @@ func (f *fileWriter) open(w io.Writer, src columns.Source) error {
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
 		parquet.DataPageVersion(1),
 		parquet.DataPageStatistics(false), // in the page index already
-		parquet.PageBufferSize(4 << 20),
+		parquet.PageBufferSize(pageBytes(src.Rows())),
 		parquet.DictionaryMaxBytes(f.opt.DictionaryBytes),
 		parquet.WriteBufferSize(0), // buffered by us, and counted
 	}
