@@ -47,11 +47,17 @@ func rollupLayout() layout[part] {
 	}
 }
 
-// rollupDay is a source over the parts of a date. It holds those of one range at a time.
+// rollupDay is a source over the parts of a date.
 type rollupDay struct {
-	layout   layout[part]
-	day      bess.RollupDay
-	from, to int // the range
+	layout layout[part]
+	day    bess.RollupDay
+	made   *madeParts
+}
+
+// madeParts is a range of the parts of one date: all that is in memory of a flush's.
+type madeParts struct {
+	of       *rollupDay
+	from, to int
 	parts    []part
 }
 
@@ -63,25 +69,27 @@ func (s *rollupDay) Column(col, from, to int, v *columns.Vector) error {
 	if col < 0 || col >= len(s.layout) || from < 0 || from > to || to > s.Rows() {
 		return fmt.Errorf("rows [%d, %d) of column %d asked of %d rows and %d columns", from, to, col, s.Rows(), len(s.layout))
 	}
-	if from < s.from || to > s.to {
-		s.parts = s.day.Append(s.parts[:0], from, to)
-		s.from, s.to = from, from+len(s.parts)
-		if s.to != to {
-			return fmt.Errorf("%d rollup parts came of those from %d to %d", len(s.parts), from, to)
+	m := s.made
+	if m.of != s || from < m.from || to > m.to {
+		m.parts = s.day.Append(m.parts[:0], from, to)
+		m.of, m.from, m.to = s, from, from+len(m.parts)
+		if m.to != to {
+			return fmt.Errorf("%d rollup parts came of those from %d to %d", len(m.parts), from, to)
 		}
 	}
 	put := s.layout[col].put
 	for i := range to - from {
-		put(v, &s.parts[from-s.from+i])
+		put(v, &m.parts[from-m.from+i])
 	}
 	return nil
 }
 
-// rollupDays gives a source per date.
+// rollupDays gives a source per date. They are for one goroutine, which goes through one after the other.
 func rollupDays(l layout[part], days []bess.RollupDay) []dated {
+	made := new(madeParts)
 	var out []dated
 	for _, d := range days {
-		out = append(out, dated{d.Date(), &rollupDay{layout: l, day: d}})
+		out = append(out, dated{d.Date(), &rollupDay{layout: l, day: d, made: made}})
 	}
 	return out
 }

@@ -209,6 +209,54 @@ func TestFlushComesBack(t *testing.T) {
 	}
 }
 
+// askedDay remembers which ranges were asked for.
+type askedDay struct {
+	fixedDay
+	asked *[][2]int
+}
+
+func (d askedDay) Append(dst []bess.RollupPart, from, to int) []bess.RollupPart {
+	*d.asked = append(*d.asked, [2]int{from, to})
+	return d.fixedDay.Append(dst, from, to)
+}
+
+// TestRollupsAreMadeOnce says that the parts of a range are made once for all columns, and that no more than a range of
+// them is held: a backlog has millions.
+func TestRollupsAreMadeOnce(t *testing.T) {
+	parts := make([]bess.RollupPart, 250)
+	for i := range parts {
+		parts[i].N = int64(i)
+	}
+	var asked [][2]int
+	layout := rollupLayout()
+	days := rollupDays(layout, []bess.RollupDay{askedDay{fixedDay{"2026-01-01", parts}, &asked}, askedDay{fixedDay{"2026-01-02", parts[100:]}, &asked}})
+	read := func(day, from, to int) {
+		t.Helper()
+		for col := range layout {
+			var v columns.Vector
+			v.Reset(layout[col].Type)
+			if err := days[day].src.Column(col, from, to, &v); err != nil {
+				t.Fatal(err)
+			}
+			if v.Rows() != to-from || layout[col].Name == "n" && v.Int64[0] != int64(day*100+from) {
+				t.Fatalf("day %d, column %d, [%d, %d): %d rows, %v", day, col, from, to, v.Rows(), v.Int64)
+			}
+		}
+	}
+	for _, r := range [][3]int{{0, 0, 100}, {0, 0, 60}, {0, 60, 100}, {0, 100, 200}, {0, 200, 250}, {0, 0, 100}, {1, 0, 100}, {1, 100, 150}} {
+		read(r[0], r[1], r[2])
+	}
+	if d := cmp.Diff([][2]int{{0, 100}, {100, 200}, {200, 250}, {0, 100}, {0, 100}, {100, 150}}, asked); d != "" {
+		t.Error(d)
+	}
+	if made := days[0].src.(*rollupDay).made; made != days[1].src.(*rollupDay).made || cap(made.parts) >= 250 {
+		t.Errorf("room for %d parts is held, or for each day", cap(made.parts))
+	}
+	if err := days[0].src.Column(0, 200, 251, new(columns.Vector)); err == nil {
+		t.Error("a part beyond the last came")
+	}
+}
+
 func TestCommitTwiceAndFenced(t *testing.T) {
 	ctx := t.Context()
 	l := openLake(t, t.TempDir())
