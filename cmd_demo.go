@@ -61,6 +61,9 @@ func (p program) runDemo(ctx context.Context, o demoOptions) error {
 		return err
 	}
 	f := d.figures()
+	if left := d.left.Load(); left > 0 {
+		fmt.Fprintf(p.stdout, "%d messages were still on the way; they are kept, and a restart goes on with them\n", left)
+	}
 	fmt.Fprintf(p.stdout, "%d rows of telemetry committed in this run; everything is in %s, a restart goes on there\n", f.rows, d.dir.path)
 	return nil
 }
@@ -78,15 +81,16 @@ func (p program) introduce(d *demo) {
 	}
 	fmt.Fprintf(w, "  log           %s\n", d.dir.sub("demo.log"))
 	fmt.Fprintf(w, "  tables        %s; new rows about every %s\n\nLook into the tables, also while this runs:\n", lake, d.opt.FlushEvery)
-	writeLookInto(w, lake)
+	writeLookInto(w, p.name, lake)
 	fmt.Fprintln(w, "\nCtrl-C stops in stages and loses nothing; a second one does not wait.")
 	fmt.Fprintln(w)
 }
 
-// writeLookInto writes how foreign readers open the tables of a local lake.
-func writeLookInto(w io.Writer, lake string) {
-	fmt.Fprintf(w, `  bessd lake describe telemetry --store file://%[1]s
-  python3 -c "from deltalake import DeltaTable; print(DeltaTable('%[1]s/telemetry').to_pandas(columns=['site','device','ts','soc_pct']).tail())"
+// writeLookInto writes how foreign readers open the tables of a local lake, and the program that is called name.
+func writeLookInto(w io.Writer, name, lake string) {
+	fmt.Fprintf(w, `  %[2]s lake describe telemetry --store file://%[1]s
+  python3 -c "from deltalake import DeltaTable; print(DeltaTable('%[1]s/telemetry').to_pandas(columns=['site','device','ts','soc_pct'], filters=[('kind','=','bank')]).sort_values('ts').tail())"
   duckdb -c "INSTALL delta; LOAD delta; SELECT site, kind, count(*), max(ts) FROM delta_scan('file://%[1]s/telemetry') GROUP BY ALL ORDER BY ALL"
-`, lake)
+Python needs deltalake and pandas; DuckDB fetches its extension delta from the internet at the first INSTALL.
+`, lake, name)
 }

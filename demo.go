@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"bessd/config"
@@ -39,6 +40,7 @@ type demo struct {
 	central *centralNode
 	agents  []*agentNode
 	serve   *obs.Server
+	left    atomic.Int64 // messages that the last stop left on the way
 }
 
 const demoTopic = "bess.telemetry"
@@ -222,7 +224,7 @@ func (d *demo) centralConfig() *config.Central {
 }
 
 // stages lists everything from the disk up; agents stop first, the broker last.
-func (d *demo) stages() []run.Stage {
+func (d *demo) stages(log *slog.Logger) []run.Stage {
 	base := run.Stage{Name: "broker", Parts: []run.Part{
 		{Name: "broker", Run: d.broker.Run},
 		run.Closer("data directory", d.dir.close),
@@ -245,7 +247,8 @@ func (d *demo) stages() []run.Stage {
 			}
 		}
 	}
-	return append(stages, agents...)
+	devices := len(agents) - 1
+	return append(append(append(stages, agents[:devices]...), d.drainStage(log)), agents[devices])
 }
 
 // run works until ctx ends; notify is told how the stages proceed.
@@ -255,6 +258,6 @@ func (d *demo) run(ctx context.Context, abort <-chan struct{}, log *slog.Logger,
 			log.Warn("remembering a site's port", obs.Err, err)
 		}
 	}
-	g := run.Group{Stages: d.stages(), Abort: abort, Notify: notify, Log: log}
+	g := run.Group{Stages: d.stages(log), Abort: abort, Notify: notify, Log: log}
 	return g.Run(ctx)
 }

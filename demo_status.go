@@ -97,6 +97,24 @@ func (f demoFigures) line(before demoFigures) string {
 		f.queued, f.spooled, f.lag, commit, f.rows, f.files)
 }
 
+// rateWindow keeps figures of the past, to take rates over rateOver: the period of the cell tier, whose many values come at
+// once.
+type rateWindow struct{ past []demoFigures }
+
+const rateOver = 10 * time.Second
+
+func newRateWindow(first demoFigures) *rateWindow { return &rateWindow{[]demoFigures{first}} }
+
+// before gives the youngest figures that are as old as the window, else the oldest, and keeps now.
+func (w *rateWindow) before(now demoFigures) demoFigures {
+	const jitter = rateOver / 50
+	for len(w.past) > 1 && now.at.Sub(w.past[1].at) >= rateOver-jitter {
+		w.past = w.past[1:]
+	}
+	w.past = append(w.past, now)
+	return w.past[0]
+}
+
 // demoScreen writes the status: a block that refreshes on a terminal, a line now and then elsewhere.
 type demoScreen struct {
 	w        io.Writer
@@ -121,15 +139,14 @@ func (s *demoScreen) run(ctx context.Context, figures func() demoFigures) {
 	}
 	tick := time.NewTicker(refreshEvery) // the first one soon
 	defer tick.Stop()
-	before := figures()
+	window := newRateWindow(figures())
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			now := figures()
-			s.show(now, before)
-			before = now
+			s.show(now, window.before(now))
 			tick.Reset(every)
 		}
 	}
@@ -164,11 +181,15 @@ func (s *demoScreen) show(now, before demoFigures) {
 func (s *demoScreen) stage(stage string, phase run.Phase, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch phase {
-	case run.Stopping:
+	switch {
+	case phase == run.Stopping && stage == onTheWay:
+		fmt.Fprintf(s.w, "waiting  for %s, %s at most ...\n", stage, drainLimit)
+	case phase == run.Stopped && stage == onTheWay:
+		fmt.Fprintf(s.w, "waited   for %s %s\n", stage, took.Round(time.Millisecond))
+	case phase == run.Stopping:
 		s.stopped = true
 		fmt.Fprintf(s.w, "stopping %s ...\n", stage)
-	case run.Stopped:
+	case phase == run.Stopped:
 		fmt.Fprintf(s.w, "stopped  %s after %s\n", stage, took.Round(time.Millisecond))
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -29,8 +31,16 @@ func realMain() int {
 	ctx, abort, release := run.Signals(context.Background(), signals)
 	defer release()
 	return program{
-		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, abort: abort,
+		name: callName(os.Args[0]), args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, abort: abort,
 	}.run(ctx)
+}
+
+// callName is what a user types to call the program again: a binary that go run has built is gone by then.
+func callName(arg0 string) string {
+	if strings.Contains(filepath.ToSlash(arg0), "/go-build") {
+		return "go run ."
+	}
+	return arg0
 }
 
 // Exit codes.
@@ -42,6 +52,7 @@ const (
 
 // program is one invocation; a test makes as many as it likes.
 type program struct {
+	name           string // as the user calls it
 	args           []string
 	stdin          io.Reader
 	stdout, stderr io.Writer

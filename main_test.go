@@ -128,3 +128,14 @@ func (w *watched) Write(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+func TestCallName(t *testing.T) {
+	for arg0, want := range map[string]string{
+		"bessd": "bessd", "./bessd": "./bessd", "/usr/local/bin/bessd": "/usr/local/bin/bessd",
+		"/tmp/go-build15460/b001/exe/bessd": "go run .", "/home/u/.cache/go-build/bd/bda1-d/bessd": "go run .",
+	} {
+		if got := callName(arg0); got != want {
+			t.Errorf("%s: %s, want %s", arg0, got, want)
+		}
+	}
+}

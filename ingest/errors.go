@@ -153,7 +153,7 @@ func classifyCode(code kafka.Error) (Kind, string) {
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
 		return TooLarge, "raise the topic's max.message.bytes"
 	case kafka.UnknownTopicOrPartition, kafka.UnknownTopicID:
-		return Transient, "create the topic, or allow this user to see it"
+		return Transient, "create the topic (a central does that with create_topic in its configuration), or allow this user to see it"
 	case kafka.TopicAuthorizationFailed:
 		return Permanent, "allow this user to describe, read or write the topic"
 	case kafka.ClusterAuthorizationFailed, kafka.GroupAuthorizationFailed, kafka.BrokerAuthorizationFailed:
