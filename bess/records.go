@@ -101,9 +101,10 @@ const (
 	StreamRecord   = "record"   // device records and agent events of one site and epoch; Device is ""
 	StreamPosition = "position" // how far one partition was read; no site
 	StreamGap      = "gap"      // messages of one partition that the log had lost before they were read; no site
+	StreamLetter   = "letter"   // dead letters of one partition; Ranges are hashes of them, no site
 )
 
-// LedgerRow says which scans of one device and epoch one flush committed, or (StreamPosition, StreamGap) what became of
+// LedgerRow says which scans of one device and epoch one flush committed, or (StreamPosition, StreamGap, StreamLetter) what became of
 // one partition. Written once per flush, append-only.
 type LedgerRow struct {
 	Stream                    string

@@ -79,6 +79,7 @@ type dedup struct {
 	room    int64 // bytes
 	streams map[streamKey]*stream
 	twins   *twins
+	letters *letters
 	// complete holds the agents' runs of which every stream that exists is in memory.
 	complete map[siteEpoch]struct{}
 	// horizon: what began later (unix seconds) by more than clockSkew never left memory.
@@ -103,7 +104,7 @@ func (s *stream) bytes() int64 {
 
 func newDedup(cfg Config, l Ledger, tw *twins) *dedup {
 	return &dedup{ledger: l, idle: cfg.Idle, window: cfg.Window, room: cfg.MemoryBytes, twins: tw,
-		streams: map[streamKey]*stream{}, complete: map[siteEpoch]struct{}{}}
+		streams: map[streamKey]*stream{}, letters: newLetters(), complete: map[siteEpoch]struct{}{}}
 }
 
 // load rebuilds the memory from the ledger, day by day into the past until it is idle for long or the room is used up;
@@ -120,6 +121,7 @@ func (d *dedup) load(ctx context.Context, now time.Time, fn func(*bess.LedgerRow
 		}
 		err := d.ledger.Rows(ctx, q, func(r *bess.LedgerRow) error {
 			fn(r)
+			d.letters.load(r)
 			if k, ok := d.take(r); ok && (r.CommitTS/1e6 < begun(k.epoch)-skewS || begun(k.epoch) > now.Unix()+skewS) {
 				ahead[k.agent()] = struct{}{}
 			}

@@ -210,8 +210,15 @@ func (in *intake) derive(sc *bess.Scan) *bess.Scan {
 	return &in.derived
 }
 
-// bury keeps a message that became no row.
+// bury keeps a message that became no row, unless it was kept in an earlier generation of its topic.
 func (in *intake) bury(s *section, sp *span, m *Message, d bess.DeadLetter, now time.Time) {
+	if id, ok := letterID(sp.Partition, m); ok {
+		if in.dedup.letters.repeats(id, sp.Generation) {
+			in.stats.duplicates.Add(1)
+			return
+		}
+		sp.letters = append(sp.letters, id)
+	}
 	d.Partition, d.Generation, d.Offset = sp.Partition, sp.Generation, m.Offset
 	d.RecordTime = m.TimeUS
 	d.Payload = append([]byte(nil), m.Value...)

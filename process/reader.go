@@ -117,6 +117,8 @@ func (r *reader) check(ctx context.Context) (batch, error) {
 	switch {
 	case !reaches:
 		why = fmt.Sprintf("the log ends at offset %d", end)
+	case r.pos.Offset == start:
+		// Whatever log it is, nothing in it comes before the next message: an idle partition's messages have expired.
 	case r.last == nil && r.pos.Offset < start, r.last != nil && r.last.offset < start:
 		why = fmt.Sprintf("the log starts at offset %d", start)
 	case r.last != nil:

@@ -30,6 +30,7 @@ type span struct {
 	any             bool    // message is set
 	before          *mark   // of the message before the run, as far as it is known
 	firstUS, lastUS int64   // record times, 0 = none
+	letters         []int64 // names of the dead letters
 }
 
 // mark names the last message before the run's end, nil if none is known. It is asked for once a flush: hashing every
@@ -142,6 +143,11 @@ func (s *section) ledger(cutUS int64) []bess.LedgerRow {
 			r.FingerprintOffset, r.Fingerprint = m.offset, m.sum
 		}
 		rows = append(rows, r)
+		if len(sp.letters) > 0 {
+			last := sp.letters[max(0, len(sp.letters)-maxLetters):]
+			rows = append(rows, bess.LedgerRow{Stream: bess.StreamLetter, Partition: sp.Partition, Generation: sp.Generation, FirstOffset: sp.From, NextOffset: sp.To,
+				Ranges: letterRanges(last), CommitTS: cutUS})
+		}
 	}
 	for _, g := range s.gaps {
 		rows = append(rows, bess.LedgerRow{Stream: bess.StreamGap, Partition: g.Partition, Generation: g.Generation, FirstOffset: g.From, NextOffset: g.To, CommitTS: cutUS})

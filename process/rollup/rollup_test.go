@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
 	"slices"
 	"testing"
@@ -265,11 +266,11 @@ func TestAnyRange(t *testing.T) {
 			t.Fatalf("%s: %d parts of %d, or not in order", d.Date(), len(all), d.Rows())
 		}
 		rng := rand.New(rand.NewPCG(1, 2))
-		for range 300 {
+		for range 100 {
 			from := rng.IntN(d.Rows() + 1)
 			to := from + rng.IntN(min(d.Rows()-from, 3000)+1)
-			if diff := cmp.Diff(all[from:to], d.Append([]bess.RollupPart{}, from, to)); diff != "" {
-				t.Fatalf("%s [%d, %d): %s", d.Date(), from, to, diff)
+			if got := d.Append([]bess.RollupPart{}, from, to); !reflect.DeepEqual(all[from:to], got) {
+				t.Fatalf("%s [%d, %d): %s", d.Date(), from, to, cmp.Diff(all[from:to], got))
 			}
 		}
 	}
