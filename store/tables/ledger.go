@@ -29,7 +29,7 @@ func ledgerLayout() layout[ledgerRow] {
 	return layout[ledgerRow]{
 		timeField("commit_ts", "central's clock when the flush was cut, UTC", func(r *ledgerRow) int64 { return r.CommitTS }),
 		nullInt("epoch", "one run of the agent", func(r *ledgerRow) (int64, bool) { return r.Epoch, r.Site != "" }),
-		textField("stream", "scan, record, position or gap", func(r *ledgerRow) string { return r.Stream }),
+		textField("stream", "scan, record, letter, position or gap", func(r *ledgerRow) string { return r.Stream }),
 		nullText("site", "site id", func(r *ledgerRow) string { return r.Site }),
 		nullText("device", "device path inside the site; scan only", func(r *ledgerRow) string { return r.Device }),
 		num("kafka_partition", "", func(r *ledgerRow) int64 { return int64(r.Partition) }),
