@@ -253,6 +253,8 @@ type epochRows struct {
 	FirstTS   int64 `json:"first_ts"`
 	LastTS    int64 `json:"last_ts"`
 	Qualities map[string]int64
+	Named     int64 // the highest seq that a heartbeat of the agent names
+	Stopped   bool  // the agent said that it stopped in order
 }
 
 type counted struct {
@@ -261,10 +263,14 @@ type counted struct {
 }
 
 // exactlyOnce has delta-rs count table telemetry and fails the test for a scan that is there twice or missing within
-// its epoch. It returns the counts; rows go to file as CSV when it is not empty.
+// its epoch, up to the last one that the agent had taken. It returns the counts; rows go to file as CSV when it is not
+// empty.
+//
+// A heartbeat comes behind the scans that it names on every way to Kafka: where one is in the tables, they must be, however
+// the agent ended. After an orderly stop the last heartbeat names all there are.
 func (c *chain) exactlyOnce(t *testing.T, py *testenv.Python, file string) counted {
 	t.Helper()
-	args := []string{c.table("telemetry")}
+	args := []string{c.table("telemetry"), "--events", c.table("agent_events")}
 	if file != "" {
 		args = append(args, "--rows", file)
 	}
@@ -273,6 +279,7 @@ func (c *chain) exactlyOnce(t *testing.T, py *testenv.Python, file string) count
 	if n.Rows == 0 {
 		t.Fatal("table telemetry is empty")
 	}
+	named := 0
 	for _, e := range n.Epochs {
 		if e.Rows != e.Distinct {
 			t.Errorf("%s %s epoch %d: %d rows of %d scans", e.Site, e.Device, e.Epoch, e.Rows, e.Distinct)
@@ -280,6 +287,15 @@ func (c *chain) exactlyOnce(t *testing.T, py *testenv.Python, file string) count
 		if e.Distinct != e.Last-e.First+1 || e.First != 1 {
 			t.Errorf("%s %s epoch %d: %d scans between seq %d and %d", e.Site, e.Device, e.Epoch, e.Distinct, e.First, e.Last)
 		}
+		if e.Last < e.Named || e.Stopped && e.Last != e.Named {
+			t.Errorf("%s %s epoch %d (stopped in order: %v): the last scan is %d, the agent's last heartbeat names %d", e.Site, e.Device, e.Epoch, e.Stopped, e.Last, e.Named)
+		}
+		if e.Named > 0 {
+			named++
+		}
+	}
+	if named == 0 {
+		t.Error("no heartbeat names a scan")
 	}
 	return n
 }
